@@ -1,0 +1,34 @@
+//! Burn tensors as slices, without copying: all of Flex that this crate touches.
+
+use burn::backend::Flex;
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_flex::FlexTensor;
+use bytemuck::Pod;
+use eaglet_core::error::{Error, Result};
+
+/// A tensor's storage; a tensor of another device is an error.
+pub fn storage<const D: usize>(tensor: Tensor<D>) -> Result<FlexTensor> {
+    tensor
+        .try_into_primitive::<Flex>()
+        .map(|t| if t.is_contiguous() { t } else { t.to_contiguous() })
+        .map_err(|e| Error::Device(format!("a tensor is not on the CPU: {e:?}")))
+}
+
+/// A tensor around storage.
+pub fn tensor<const D: usize>(storage: FlexTensor) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(storage)
+}
+
+/// The values of a contiguous tensor.
+pub fn slice<E: burn::tensor::Element + Pod>(storage: &FlexTensor) -> Result<&[E]> {
+    let found = storage.dtype();
+    storage.as_slice().ok_or_else(|| {
+        Error::Device(format!("expected {:?} values, found {found:?}", E::dtype()))
+    })
+}
+
+/// A new f32 tensor `[rows, values / rows]` that takes over `values`.
+pub fn matrix(values: Vec<f32>, rows: usize, device: &Device) -> Tensor<2> {
+    let width = values.len() / rows.max(1);
+    Tensor::from_data(TensorData::new(values, [rows, width]), device)
+}

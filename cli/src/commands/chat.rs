@@ -1,0 +1,130 @@
+//! `eaglet chat`: a conversation.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use eaglet_core::text::{Message, Role};
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{Config, Editor};
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::runtime::{Answer, DecodeArgs, ModelArgs, Runtime, summary};
+
+const HELP: &str = "/reset starts over, /stats shows the last answer's cost, /exit or Ctrl-D ends";
+
+/// Arguments of `eaglet chat`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Arrow keys edit and recall lines; Ctrl-C stops an answer, Ctrl-D ends the chat.
+Inside: /reset starts over, /stats shows the last answer's cost, /exit ends.")]
+pub struct Args {
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    decode: DecodeArgs,
+}
+
+/// Runs `eaglet chat`.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    args.decode.sampling().check()?;
+    let runtime = Runtime::load(&args.model, context)?;
+    let mut answer = Answer::new(&runtime, &args.decode)?;
+    let interrupt = interrupt()?;
+    let history = context.store.root().join("chat-history");
+    let mut editor = editor()?;
+    // No history yet, or none that can be read: start with an empty one.
+    let _ = editor.load_history(&history);
+    context.progress.note(format!("{}: {HELP}", runtime.name));
+    let mut messages = opening(args.system.as_deref());
+    loop {
+        let line = match editor.readline("> ") {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(e) => return Err(Failure::Runtime(format!("cannot read a line: {e}"))),
+        };
+        match line.trim() {
+            "" => continue,
+            "/exit" => break,
+            "/reset" => messages = opening(args.system.as_deref()),
+            "/stats" => context.progress.note(summary(&runtime, answer.stats())),
+            command if command.starts_with('/') => context.progress.note(HELP),
+            text => {
+                // A history that cannot be kept is no reason to stop talking.
+                let _ = editor.add_history_entry(text);
+                turn(&runtime, &mut answer, &mut messages, text, &interrupt, context)?;
+            }
+        }
+    }
+    let _ = editor.save_history(&history);
+    Ok(())
+}
+
+/// One question and its answer. A question that cannot be answered (too long) is told
+/// and taken back.
+fn turn(
+    runtime: &Runtime,
+    answer: &mut Answer<'_>,
+    messages: &mut Vec<Message>,
+    text: &str,
+    interrupt: &AtomicBool,
+    context: &Context,
+) -> Result<(), Failure> {
+    messages.push(Message {
+        role: Role::User,
+        content: text.into(),
+    });
+    let mut out = io::stdout();
+    let mut print = |text: &str| {
+        let written = write!(out, "{text}").and_then(|()| out.flush());
+        written.map_err(Failure::output)
+    };
+    interrupt.store(false, Ordering::Relaxed);
+    let prompt = runtime.encode_chat(messages)?;
+    match answer.reply(&prompt, interrupt, &mut print) {
+        Ok(reply) => {
+            print("\n")?;
+            messages.push(Message {
+                role: Role::Assistant,
+                content: reply.text,
+            });
+        }
+        Err(Failure::Input(message)) => {
+            messages.pop();
+            context.progress.note(message);
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(())
+}
+
+fn opening(system: Option<&str>) -> Vec<Message> {
+    let message = |content: &str| Message {
+        role: Role::System,
+        content: content.into(),
+    };
+    system.map(message).into_iter().collect()
+}
+
+fn editor() -> Result<Editor<(), FileHistory>, Failure> {
+    let config = Config::builder().auto_add_history(false).build();
+    Editor::with_config(config)
+        .map_err(|e| Failure::Runtime(format!("cannot use this terminal: {e}")))
+}
+
+/// A flag that Ctrl-C raises, in place of ending the program.
+fn interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = flag.clone();
+    ctrlc::set_handler(move || raised.store(true, Ordering::Relaxed))
+        .map_err(|e| Failure::Runtime(format!("cannot watch for Ctrl-C: {e}")))?;
+    Ok(flag)
+}

@@ -1,0 +1,100 @@
+//! `eaglet generate`: one prompt, one answer.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::sync::atomic::AtomicBool;
+
+use eaglet_core::text::{Message, Role};
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::runtime::{Answer, DecodeArgs, ModelArgs, Report, Runtime, summary};
+
+/// Arguments of `eaglet generate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  eaglet generate \"Why is the sky blue?\"
+  eaglet generate --temperature 0.7 --seed 1 \"Write a haiku about rivers.\"
+  eaglet generate --raw \"Once upon a time\" -n 50     complete text, no chat template
+  cat notes.txt | eaglet generate --system \"Summarise.\"
+  eaglet generate --json --method plain \"Hi\" | jq .stats.decode_tok_s")]
+pub struct Args {
+    /// The prompt; without it, standard input is read
+    prompt: Option<String>,
+
+    /// What the model is told before the prompt
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    system: Option<String>,
+
+    /// Continue the prompt as plain text, without the chat template
+    #[arg(long)]
+    raw: bool,
+
+    /// Print one JSON object with text, ids and statistics, and nothing else
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    decode: DecodeArgs,
+}
+
+/// Runs `eaglet generate`.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    // Bad input is told before anything is fetched or loaded.
+    let text = args.prompt.clone().map_or_else(standard_input, Ok)?;
+    args.decode.sampling().check()?;
+    let runtime = Runtime::load(&args.model, context)?;
+    let prompt = match args.raw {
+        true => runtime.encode_raw(&text)?,
+        false => runtime.encode_chat(&messages(args.system.as_deref(), &text))?,
+    };
+    let mut answer = Answer::new(&runtime, &args.decode)?;
+    let mut out = io::stdout();
+    let mut print = |text: &str| match args.json {
+        true => Ok(()),
+        false => write!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::output),
+    };
+    let reply = answer.reply(&prompt, &AtomicBool::new(false), &mut print)?;
+    let stats = answer.stats();
+    if args.json {
+        let report = Report::new(&runtime, &args.decode, &prompt, &reply, stats);
+        let json = serde_json::to_string_pretty(&report);
+        let json = json.map_err(|e| Failure::Runtime(e.to_string()))?;
+        return writeln!(out, "{json}").map_err(Failure::output);
+    }
+    writeln!(out).map_err(Failure::output)?;
+    context.progress.note(summary(&runtime, stats));
+    Ok(())
+}
+
+/// The conversation of one prompt.
+fn messages(system: Option<&str>, prompt: &str) -> Vec<Message> {
+    let message = |role, content: &str| Message {
+        role,
+        content: content.into(),
+    };
+    let system = system.map(|text| message(Role::System, text));
+    system.into_iter().chain([message(Role::User, prompt)]).collect()
+}
+
+/// The prompt from standard input, which must be UTF-8.
+fn standard_input() -> Result<String, Failure> {
+    if io::stdin().is_terminal() {
+        return Err(Failure::Input(
+            "no prompt: give it as an argument or on standard input, as in \
+             `eaglet generate \"Why is the sky blue?\"`"
+                .into(),
+        ));
+    }
+    let mut bytes = Vec::new();
+    let read = io::stdin().read_to_end(&mut bytes);
+    read.map_err(|e| Failure::Runtime(format!("cannot read standard input: {e}")))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Failure::Input(format!("standard input is not UTF-8: byte {at} begins no character"))
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}

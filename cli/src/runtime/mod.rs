@@ -1,0 +1,107 @@
+//! A loaded model and how it answers: what `generate` and `chat` share.
+
+mod answer;
+mod options;
+mod report;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use eaglet_backends::Backend;
+use eaglet_core::Error;
+use eaglet_core::engine::{Session, SessionOptions};
+use eaglet_core::model::{LoadOptions, Transformer};
+use eaglet_core::text::{Message, Special, TextAssets, encode_chat};
+use eaglet_core::weights::ModelFile;
+use indicatif::ProgressBar;
+
+pub use answer::{Answer, Reply};
+pub use options::{DecodeArgs, ModelArgs};
+pub use report::{Report, summary};
+
+use crate::context::Context;
+use crate::error::Failure;
+
+/// A model on a device, with its text side.
+pub struct Runtime {
+    /// The model, by the name that was asked for.
+    pub name: String,
+    /// The device.
+    pub backend: Backend,
+    /// The model itself.
+    pub target: Arc<Transformer>,
+    /// Tokenizer and template.
+    pub text: TextAssets,
+    /// How long loading took.
+    pub load: Duration,
+}
+
+impl Runtime {
+    /// Finds (or fetches) the model and loads it.
+    pub fn load(args: &ModelArgs, context: &Context) -> Result<Self, Failure> {
+        let backend = eaglet_backends::open(args.device, args.threads)?;
+        let path = context.model(&args.model)?;
+        let start = Instant::now();
+        let file = ModelFile::open(&path)?;
+        let options = LoadOptions {
+            dtype: args.dtype,
+            context: args.ctx,
+        };
+        let bar = context.progress.spinner("loading");
+        // The tokenizer is built while the weights are packed: both take a while.
+        let (text, target) = thread::scope(|scope| {
+            let text = scope.spawn(|| TextAssets::open(&file));
+            let target = Transformer::load(&file, backend.ops.clone(), options, |done, all| {
+                show(&bar, done, all);
+            });
+            let text = text.join().unwrap_or_else(|_| {
+                Err(Error::Tokenizer("building the tokenizer failed".into()))
+            });
+            (text, target)
+        });
+        bar.finish_and_clear();
+        Ok(Self {
+            name: args.model.to_string(),
+            backend,
+            target: Arc::new(target?),
+            text: text?,
+            load: start.elapsed(),
+        })
+    }
+
+    /// A session for one sequence.
+    pub fn session(&self, decode: &DecodeArgs) -> Session {
+        let options = SessionOptions {
+            sequences: 1,
+            nodes: decode.budget().nodes,
+        };
+        Session::new(self.target.clone(), options)
+    }
+
+    /// A conversation as ids, up to where the model speaks.
+    pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, Failure> {
+        let template = self.text.template.as_ref().ok_or_else(|| {
+            Failure::Input(format!(
+                "{} has no chat template: it completes text; use `generate --raw`",
+                self.name
+            ))
+        })?;
+        Ok(encode_chat(&self.text.tokenizer, template, messages, true)?)
+    }
+
+    /// Plain text as ids, special tokens included, after the mark of a beginning where
+    /// the model wants one.
+    pub fn encode_raw(&self, text: &str) -> Result<Vec<u32>, Failure> {
+        let tokenizer = &self.text.tokenizer;
+        let bos = tokenizer.bos().filter(|_| tokenizer.add_bos());
+        let mut ids: Vec<u32> = bos.into_iter().collect();
+        ids.extend(tokenizer.encode(text, Special::Parse)?);
+        Ok(ids)
+    }
+}
+
+fn show(bar: &ProgressBar, done: usize, all: usize) {
+    bar.set_length(all as u64);
+    bar.set_position(done as u64);
+}

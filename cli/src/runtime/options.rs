@@ -1,0 +1,163 @@
+//! The flags of everything that runs a model, checked.
+
+use clap::Args;
+use eaglet_backends::DeviceSpec;
+use eaglet_core::draft::{Budget, Drafter, Ngram, NgramOptions, Plain};
+use eaglet_core::sample::{Penalties, Sampling};
+use eaglet_core::weights::Dtype;
+
+use crate::store::{DEFAULT_MODEL, ModelRef};
+
+/// Which model runs where.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Model options")]
+pub struct ModelArgs {
+    /// A name from the catalogue, a GGUF file, a model folder, or hf:OWNER/NAME
+    #[arg(short, long, default_value = DEFAULT_MODEL, value_parser = ModelRef::parse)]
+    pub model: ModelRef,
+
+    /// auto, cpu, cuda[:N] or wgpu[:N]
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceSpec,
+
+    /// Storage of the weights: f32, f16, q8 or q4 [default: as in the file]
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+
+    /// Threads on the CPU [default: all cores]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+
+    /// Positions of context [default: all that the model was trained for]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub ctx: Option<usize>,
+}
+
+/// How the answer is decoded.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Decoding options")]
+pub struct DecodeArgs {
+    /// What drafts tokens; the text is the same with each
+    #[arg(long, value_enum, default_value = "ngram")]
+    pub method: Method,
+
+    /// Tokens drafted in a round at most
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub draft_tokens: usize,
+
+    /// Randomness; 0 takes the most likely token
+    #[arg(short, long, value_name = "T", default_value_t = 0.0)]
+    pub temperature: f32,
+
+    /// Keep the K most likely tokens; 0 keeps all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub top_k: usize,
+
+    /// Keep the fewest tokens whose probabilities reach P
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub top_p: f32,
+
+    /// Drop tokens less likely than P times the most likely one
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub min_p: f32,
+
+    /// Divide the logits of tokens seen before by this
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub repetition_penalty: f32,
+
+    /// Subtract this from the logits of tokens seen before
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub presence_penalty: f32,
+
+    /// Subtract this for every time that a token was seen
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub frequency_penalty: f32,
+
+    /// Add to the logit of a token id: ID=BIAS, repeatable
+    #[arg(long, value_name = "ID=BIAS", value_parser = bias)]
+    pub logit_bias: Vec<(u32, f32)>,
+
+    /// Same seed, same text
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Tokens of an answer at most [default: to the end of the context]
+    #[arg(short = 'n', long, value_name = "N", value_parser = positive)]
+    pub max_tokens: Option<usize>,
+
+    /// End the answer before this text; repeatable
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+}
+
+/// The methods of drafting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Method {
+    /// One token a round: nothing is drafted
+    Plain,
+    /// Copy what followed the last words when they occurred before
+    Ngram,
+}
+
+impl Method {
+    /// A drafter of this method.
+    pub fn drafter(self, copied: usize) -> Box<dyn Drafter> {
+        match self {
+            Self::Plain => Box::new(Plain),
+            Self::Ngram => Box::new(Ngram(NgramOptions {
+                copied,
+                ..Default::default()
+            })),
+        }
+    }
+}
+
+impl DecodeArgs {
+    /// What a round may draft.
+    pub fn budget(&self) -> Budget {
+        Budget {
+            nodes: self.draft_tokens,
+            depth: self.draft_tokens,
+        }
+    }
+
+    /// What shapes the draws; the engine checks it.
+    pub fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            penalties: Penalties {
+                repetition: self.repetition_penalty,
+                presence: self.presence_penalty,
+                frequency: self.frequency_penalty,
+            },
+            logit_bias: self.logit_bias.clone(),
+            seed: self.seed,
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a whole number from 1 on is needed".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn bias(text: &str) -> Result<(u32, f32), String> {
+    let parts = text.split_once('=');
+    let parsed = parts.and_then(|(id, bias)| Some((id.parse().ok()?, bias.parse().ok()?)));
+    parsed.ok_or_else(|| "ID=BIAS is needed, as in 42=-1.5".into())
+}

@@ -1,0 +1,85 @@
+//! The slots themselves.
+
+use burn::tensor::{DType, Device, Tensor};
+
+use super::Table;
+use crate::error::{Error, Result};
+use crate::model::ModelConfig;
+use crate::ops::KvLayer;
+
+/// Keys and values of every layer for a fixed number of slots, allocated once.
+pub struct KvPool {
+    layers: Vec<KvLayer>,
+    free: Vec<u32>,
+    slots: usize,
+}
+
+impl KvPool {
+    /// Allocates `slots` slots in `dtype` (f32 or f16) on a device. On the CPU the
+    /// system hands out the memory when a slot is first written.
+    pub fn new(config: &ModelConfig, slots: usize, dtype: DType, device: &Device) -> Self {
+        let zeros = || Tensor::zeros([slots, config.kv_heads, config.head_dim], (device, dtype));
+        let layer = |_| KvLayer {
+            keys: zeros(),
+            values: zeros(),
+        };
+        Self {
+            layers: (0..config.layers).map(layer).collect(),
+            // Taken from the end: low slots first, so that a sequence alone is contiguous.
+            free: (0..slots as u32).rev().collect(),
+            slots,
+        }
+    }
+
+    /// One layer's keys and values.
+    pub fn layer(&mut self, index: usize) -> &mut KvLayer {
+        &mut self.layers[index]
+    }
+
+    /// Slots in all.
+    pub fn capacity(&self) -> usize {
+        self.slots
+    }
+
+    /// Takes `count` free slots.
+    ///
+    /// # Errors
+    /// Fewer are free.
+    pub fn reserve(&mut self, count: usize) -> Result<Vec<u32>> {
+        if count > self.free.len() {
+            return Err(Error::Capacity {
+                needed: self.slots - self.free.len() + count,
+                capacity: self.slots,
+                hint: "the cache is full; give it more slots or use fewer sequences",
+            });
+        }
+        let mut slots = self.free.split_off(self.free.len() - count);
+        slots.reverse();
+        Ok(slots)
+    }
+
+    /// Gives slots back.
+    pub fn release(&mut self, slots: impl DoubleEndedIterator<Item = u32>) {
+        self.free.extend(slots.rev());
+    }
+
+    /// Checks that every slot is free or in exactly one table. For debug builds and
+    /// tests, between rounds.
+    ///
+    /// # Errors
+    /// A slot is lost, or used twice.
+    pub fn check_integrity<'a>(&self, tables: impl Iterator<Item = &'a Table>) -> Result<()> {
+        let mut uses = vec![0u32; self.slots];
+        let held = tables.flat_map(|table| table.slots());
+        for &slot in self.free.iter().chain(held) {
+            uses[slot as usize] += 1;
+        }
+        match uses.iter().position(|&count| count != 1) {
+            Some(slot) => Err(Error::Invalid(format!(
+                "cache slot {slot} has {} owners",
+                uses[slot]
+            ))),
+            None => Ok(()),
+        }
+    }
+}

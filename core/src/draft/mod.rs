@@ -1,0 +1,70 @@
+//! What proposes tokens for the target to verify.
+
+mod ngram;
+mod plain;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use ngram::{Ngram, NgramOptions};
+pub use plain::Plain;
+
+use crate::error::Result;
+use crate::model::Features;
+use crate::tree::Tree;
+
+/// How much a round may draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Nodes below the root.
+    pub nodes: usize,
+    /// Depth of the deepest node: beyond it lies the end of the answer or the context.
+    pub depth: usize,
+}
+
+/// What the target made of tokens that are now final.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// The tokens that were run, in order of position: a chunk of the prompt, or the
+    /// root and the accepted nodes of a round.
+    pub tokens: &'a [u32],
+    /// The position of the first of them.
+    pub position: usize,
+    /// The target's features of a forward pass.
+    pub features: &'a Features,
+    /// Which row of the features belongs to each token.
+    pub rows: &'a [u32],
+}
+
+/// A source of drafts. Whatever it proposes, the emitted tokens are the target's own:
+/// a bad drafter costs time and never changes the text.
+pub trait Drafter {
+    /// The method's name, as in `--method`.
+    fn name(&self) -> &'static str;
+
+    /// The points of the target's residual stream whose features this drafter wants
+    /// (see [`Features::taps`]). Empty for drafters that only look at tokens.
+    fn taps(&self) -> &[usize] {
+        &[]
+    }
+
+    /// Proposes a tree below the last token of `context`, all tokens so far. Nodes
+    /// beyond the budget are an error of the drafter; fewer are always fine.
+    fn propose<'a>(
+        &'a mut self,
+        context: &'a [u32],
+        budget: Budget,
+    ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>>;
+
+    /// Takes note of what became final. Called for each chunk of a prompt and once a
+    /// round.
+    fn observe(&mut self, observation: Observation<'_>) -> Result<()> {
+        let _ = observation;
+        Ok(())
+    }
+
+    /// Forgets everything from position `len` on: the sequence went back to it.
+    fn truncate(&mut self, len: usize) {
+        let _ = len;
+    }
+}

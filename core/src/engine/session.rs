@@ -1,0 +1,278 @@
+//! The round loop.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::{DType, Tensor};
+
+use super::sequence::{FinishReason, Sequence, SequenceOptions};
+use crate::cache::KvPool;
+use crate::draft::Observation;
+use crate::error::Result;
+use crate::model::{Features, Transformer};
+use crate::ops::Rows;
+use crate::sample::Sampling;
+use crate::tree::Tree;
+use crate::verify;
+use crate::weights::Dtype;
+
+/// Sees every token of every sequence as it is emitted, in order, and may end the
+/// sequence after it (a stop string, an impatient user) by returning true.
+pub type Watch<'a> = dyn FnMut(usize, u32) -> Result<bool> + 'a;
+
+/// What a session makes room for.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// Sequences that are decoded together.
+    pub sequences: usize,
+    /// Nodes that one sequence may draft in a round.
+    pub nodes: usize,
+}
+
+/// What one round gave one sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emission {
+    /// The sequence.
+    pub sequence: usize,
+    /// Its new tokens, in order.
+    pub tokens: Vec<u32>,
+    /// Why it ended, if it did.
+    pub finish: Option<FinishReason>,
+}
+
+/// A model, a cache, and the sequences that are decoded with them.
+pub struct Session {
+    pub(super) target: Arc<Transformer>,
+    pub(super) pool: KvPool,
+    pub(super) sequences: Vec<Sequence>,
+    pub(super) taps: Vec<usize>,
+    pub(super) context: usize,
+}
+
+/// One sequence's share of a round.
+struct Share {
+    sequence: usize,
+    tree: Tree,
+    slots: Vec<u32>,
+    first_row: usize,
+}
+
+impl Session {
+    /// Allocates the cache: `context` positions for each sequence and the nodes of one
+    /// round. Keys and values are f32 for an f32 model and f16 for every other.
+    pub fn new(target: Arc<Transformer>, options: SessionOptions) -> Self {
+        let dtype = match target.dtype() {
+            Dtype::F32 => DType::F32,
+            _ => DType::F16,
+        };
+        let context = target.context();
+        let slots = options.sequences * (context + options.nodes + 1);
+        let pool = KvPool::new(target.config(), slots, dtype, target.ops().device());
+        Self {
+            target,
+            pool,
+            sequences: Vec::new(),
+            taps: Vec::new(),
+            context,
+        }
+    }
+
+    /// Adds a sequence and returns its number. It waits for [`Session::prompt`].
+    ///
+    /// # Errors
+    /// The sampling options make no sense.
+    pub fn open(&mut self, options: SequenceOptions) -> Result<usize> {
+        options.sampling.check()?;
+        for &tap in options.drafter.taps() {
+            if !self.taps.contains(&tap) {
+                self.taps.push(tap);
+            }
+        }
+        self.taps.sort_unstable();
+        self.sequences.push(Sequence::new(options));
+        Ok(self.sequences.len() - 1)
+    }
+
+    /// A sequence, by number.
+    pub fn sequence(&self, index: usize) -> &Sequence {
+        &self.sequences[index]
+    }
+
+    /// A sequence, by number.
+    pub fn sequence_mut(&mut self, index: usize) -> &mut Sequence {
+        &mut self.sequences[index]
+    }
+
+    /// One round for every live sequence: draft, verify in one forward pass, commit.
+    /// Returns nothing when no sequence is live.
+    ///
+    /// # Errors
+    /// The device or a drafter failed, or the model's output is not a number.
+    pub async fn round(&mut self, watch: &mut Watch<'_>) -> Result<Vec<Emission>> {
+        let start = Instant::now();
+        let shares = self.draft().await?;
+        let drafted = Instant::now();
+        if shares.is_empty() {
+            return Ok(Vec::new());
+        }
+
+        let rows = rows(&shares, &self.sequences);
+        let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
+        let logits = self.target.logits(&features.last)?;
+        let mut draws = self.draws(logits).await?;
+        let verified = Instant::now();
+
+        let mut emissions = Vec::with_capacity(shares.len());
+        for share in shares {
+            let sequence = &self.sequences[share.sequence];
+            let verdict = verify::walk(&share.tree, |node| {
+                let path = share.tree.path(node);
+                let path = path[1..].iter().map(|&n| share.tree.token(n));
+                draws.at(share.first_row + node, sequence, path)
+            })?;
+            emissions.push(self.commit(share, verdict, &features, watch)?);
+        }
+        let end = Instant::now();
+        for emission in &emissions {
+            let stats = &mut self.sequences[emission.sequence].stats;
+            stats.draft += drafted - start;
+            stats.verify += verified - drafted;
+            stats.decode += end - start;
+        }
+        Ok(emissions)
+    }
+
+    /// Proposals of all live sequences, with slots for their nodes.
+    async fn draft(&mut self) -> Result<Vec<Share>> {
+        let mut shares = Vec::new();
+        let mut first_row = 0;
+        for (index, sequence) in self.sequences.iter_mut().enumerate() {
+            if !sequence.is_live() {
+                continue;
+            }
+            let budget = sequence.budget(self.context);
+            let drafter = &mut sequence.options.drafter;
+            let tree = drafter.propose(&sequence.tokens, budget).await?;
+            debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
+            let share = Share {
+                sequence: index,
+                slots: self.pool.reserve(tree.len())?,
+                tree,
+                first_row,
+            };
+            first_row += share.tree.len();
+            shares.push(share);
+        }
+        Ok(shares)
+    }
+
+    /// Emits what a walk accepted, up to a stop, and commits what was emitted.
+    fn commit(
+        &mut self,
+        share: Share,
+        verdict: verify::Verdict,
+        features: &Features,
+        watch: &mut Watch<'_>,
+    ) -> Result<Emission> {
+        let sequence = &mut self.sequences[share.sequence];
+        let (first, position) = (sequence.tokens.len(), sequence.table.len());
+        // The root is final; each further row is once its own token has been emitted.
+        let mut nodes = vec![0];
+        let accepted = verdict.accepted.len();
+        for node in verdict.accepted.into_iter().map(Some).chain([None]) {
+            let token = node.map_or(verdict.bonus, |node| share.tree.token(node));
+            let stop = watch(share.sequence, token)?;
+            sequence.emit(token, stop, self.context);
+            match node {
+                Some(node) if sequence.finish.is_none() => nodes.push(node),
+                _ => break,
+            }
+        }
+        for &node in &nodes {
+            sequence.table.commit(share.tree.token(node), share.slots[node]);
+        }
+        let rejected = (0..share.tree.len()).filter(|node| !nodes.contains(node));
+        self.pool.release(rejected.map(|node| share.slots[node]));
+
+        let emitted = sequence.tokens[first..].to_vec();
+        let drafted = share.tree.len() - 1;
+        sequence.stats.record(drafted, accepted.min(emitted.len()));
+        let rows: Vec<u32> = nodes.iter().map(|&n| (share.first_row + n) as u32).collect();
+        sequence.options.drafter.observe(Observation {
+            tokens: &sequence.table.tokens()[position..],
+            position,
+            features,
+            rows: &rows,
+        })?;
+        debug_assert!(self.check_integrity().is_ok());
+        Ok(Emission {
+            sequence: share.sequence,
+            tokens: emitted,
+            finish: self.sequences[share.sequence].finish,
+        })
+    }
+
+    /// The one readback of a round: token ids where every sequence takes the most likely
+    /// token, else logits.
+    pub(super) async fn draws(&self, logits: Tensor<2>) -> Result<Draws> {
+        let greedy = |s: &Sequence| s.options.sampling.is_argmax();
+        let ops = self.target.ops();
+        Ok(match self.sequences.iter().all(greedy) {
+            true => Draws::Ids(ops.argmax(&logits).await?),
+            false => Draws::Logits(ops.read(logits).await?, self.target.config().vocab),
+        })
+    }
+
+    /// Checks that every cache slot has one owner. For debug builds and tests.
+    ///
+    /// # Errors
+    /// A slot is lost or used twice.
+    pub fn check_integrity(&self) -> Result<()> {
+        self.pool.check_integrity(self.sequences.iter().map(|s| &s.table))
+    }
+}
+
+/// Every node of every tree as a row that sees its committed past and its path.
+fn rows<'a>(shares: &[Share], sequences: &'a [Sequence]) -> Rows<'a> {
+    let mut rows = Rows::default();
+    for share in shares {
+        let table = &sequences[share.sequence].table;
+        let id = rows.add_table(table.slots());
+        for node in 0..share.tree.len() {
+            let path = share.tree.path(node).into_iter();
+            let path: Vec<u32> = path.map(|n| share.slots[n]).collect();
+            let token = share.tree.token(node);
+            rows.push(token, share.slots[node], id, table.len() as u32, &path);
+        }
+    }
+    rows
+}
+
+/// What came back from the device.
+pub(super) enum Draws {
+    /// The most likely token of each row.
+    Ids(Vec<u32>),
+    /// All logits, and how many a row has.
+    Logits(Vec<f32>, usize),
+}
+
+impl Draws {
+    /// The target's token after a row whose tokens are the sequence's own and `path`.
+    pub(super) fn at(
+        &mut self,
+        row: usize,
+        sequence: &Sequence,
+        path: impl ExactSizeIterator<Item = u32>,
+    ) -> Result<u32> {
+        match self {
+            Self::Ids(ids) => Ok(ids[row]),
+            Self::Logits(values, vocab) => {
+                let logits = &mut values[row * *vocab..(row + 1) * *vocab];
+                let position = sequence.tokens.len() + path.len();
+                let history = sequence.tokens.iter().copied().chain(path);
+                let sampling: &Sampling = &sequence.options.sampling;
+                sampling.draw(logits, history, position)
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a sequence cost and what it gave.
+
+use std::time::Duration;
+
+/// Counts and times of one sequence since its last prompt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Tokens of the prompt, those found in the cache included.
+    pub prompt_tokens: usize,
+    /// Of these, tokens that the cache held already.
+    pub reused_tokens: usize,
+    /// Tokens emitted, the first one, which prefill gives, included.
+    pub generated_tokens: usize,
+    /// Rounds, each one forward pass of the target.
+    pub rounds: usize,
+    /// Drafted nodes that were verified.
+    pub drafted_tokens: usize,
+    /// Entry i counts the rounds whose draft at depth i + 1 was accepted.
+    pub accepted_by_depth: Vec<usize>,
+    /// Time from the prompt to the first token.
+    pub prefill: Duration,
+    /// Time of all rounds.
+    pub decode: Duration,
+    /// Of that, time spent proposing and observing.
+    pub draft: Duration,
+    /// Of that, time in the target's forward pass, logits and readback included.
+    pub verify: Duration,
+}
+
+impl Stats {
+    /// Tokens emitted per round: 1 in plain decoding.
+    pub fn tau(&self) -> f64 {
+        match self.rounds {
+            0 => 0.0,
+            rounds => (self.generated_tokens - 1) as f64 / rounds as f64,
+        }
+    }
+
+    /// Time of the rounds that is neither drafting nor the target: sampling, tables.
+    pub fn host(&self) -> Duration {
+        self.decode.saturating_sub(self.draft + self.verify)
+    }
+
+    /// Prompt tokens that were computed, a second.
+    pub fn prefill_rate(&self) -> f64 {
+        rate(self.prompt_tokens - self.reused_tokens, self.prefill)
+    }
+
+    /// Tokens emitted by rounds, a second.
+    pub fn decode_rate(&self) -> f64 {
+        rate(self.generated_tokens.saturating_sub(1), self.decode)
+    }
+
+    /// Records a round that drafted `drafted` nodes and kept `accepted` of them.
+    pub(super) fn record(&mut self, drafted: usize, accepted: usize) {
+        self.rounds += 1;
+        self.drafted_tokens += drafted;
+        if self.accepted_by_depth.len() < accepted {
+            self.accepted_by_depth.resize(accepted, 0);
+        }
+        for count in &mut self.accepted_by_depth[..accepted] {
+            *count += 1;
+        }
+    }
+}
+
+fn rate(tokens: usize, time: Duration) -> f64 {
+    match time.as_secs_f64() {
+        0.0 => 0.0,
+        seconds => tokens as f64 / seconds,
+    }
+}

@@ -1,0 +1,10 @@
+//! One transformer for the LLaMA family, driven by its configuration.
+
+mod config;
+mod load;
+mod rotary;
+mod transformer;
+
+pub use config::{ModelConfig, RopeScaling};
+pub use load::LoadOptions;
+pub use transformer::{Features, Transformer};

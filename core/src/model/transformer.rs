@@ -1,0 +1,137 @@
+//! The forward pass.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+use super::ModelConfig;
+use crate::cache::KvPool;
+use crate::error::{Error, Result};
+use crate::ops::{HeadNorms, Heads, Linear, Norm, Ops, Rotary, Rows, Weight};
+use crate::weights::Dtype;
+
+/// A decoder of the LLaMA family, its weights packed for one device.
+pub struct Transformer {
+    pub(super) config: ModelConfig,
+    pub(super) dtype: Dtype,
+    pub(super) ops: Arc<dyn Ops>,
+    pub(super) embedding: Weight,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Norm,
+    pub(super) head: Linear,
+    pub(super) rotary: Rotary,
+    pub(super) context: usize,
+}
+
+/// One decoder layer.
+pub(super) struct Layer {
+    pub attention_norm: Norm,
+    /// Queries, keys and values stacked, `[(heads + 2 kv heads) * dim, hidden]`.
+    pub qkv: Linear,
+    pub head_norms: Option<HeadNorms>,
+    pub output: Linear,
+    pub feed_forward_norm: Norm,
+    /// Gate over up, `[2 * intermediate, hidden]`.
+    pub gate_up: Weight,
+    pub down: Linear,
+}
+
+/// What a forward pass leaves behind for heads and for the next token.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// The residual stream after the last layer, before the final norm, `[rows, hidden]`.
+    pub last: Tensor<2>,
+    /// The residual stream where it was asked for, `[rows, hidden]` each: tap i is what
+    /// enters layer i, so 0 is the embedding and i + 1 what layer i puts out.
+    pub taps: Vec<Tensor<2>>,
+}
+
+impl Transformer {
+    /// Architecture and sizes.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// How most of the weights are stored.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Positions that this instance can hold: what was asked for at load, at most what
+    /// the model was trained for.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// The device's operations.
+    pub fn ops(&self) -> &Arc<dyn Ops> {
+        &self.ops
+    }
+
+    /// Bytes of weights that one forward pass reads.
+    pub fn bytes_per_pass(&self) -> usize {
+        let layer = |l: &Layer| {
+            l.qkv.weight.bytes + l.output.weight.bytes + l.gate_up.bytes + l.down.weight.bytes
+        };
+        self.layers.iter().map(layer).sum::<usize>() + self.head.weight.bytes
+    }
+
+    /// Runs rows through all layers, writing their keys and values into their slots.
+    ///
+    /// # Errors
+    /// A token is not in the vocabulary, a position is beyond the context, or the device
+    /// failed.
+    pub fn forward(&self, rows: &Rows<'_>, cache: &mut KvPool, taps: &[usize]) -> Result<Features> {
+        self.check(rows)?;
+        let ops = &*self.ops;
+        let heads = Heads {
+            query: self.config.heads,
+            kv: self.config.kv_heads,
+            dim: self.config.head_dim,
+        };
+        let mut tapped = Vec::with_capacity(taps.len());
+        let mut x = ops.embed(&self.embedding, &rows.tokens)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            if taps.contains(&index) {
+                tapped.push(x.clone());
+            }
+            let kv = cache.layer(index);
+            let qkv = ops.norm_linear(&x, Some(&layer.attention_norm), &layer.qkv)?;
+            let norms = layer.head_norms.as_ref();
+            let queries = ops.rotate_and_cache(qkv, heads, &self.rotary, norms, kv, rows)?;
+            let mixed = ops.path_attention(&queries, heads, kv, rows)?;
+            x = ops.linear_add(&mixed, &layer.output, x)?;
+            let inner = ops.norm_gate_up(&x, &layer.feed_forward_norm, &layer.gate_up)?;
+            x = ops.linear_add(&inner, &layer.down, x)?;
+        }
+        if taps.contains(&self.layers.len()) {
+            tapped.push(x.clone());
+        }
+        Ok(Features {
+            last: x,
+            taps: tapped,
+        })
+    }
+
+    /// Logits of features, `[rows, hidden]` to `[rows, vocab]`.
+    pub fn logits(&self, features: &Tensor<2>) -> Result<Tensor<2>> {
+        self.ops.norm_linear(features, Some(&self.norm), &self.head)
+    }
+
+    fn check(&self, rows: &Rows<'_>) -> Result<()> {
+        let vocab = self.config.vocab;
+        if let Some(token) = rows.tokens.iter().find(|&&t| t as usize >= vocab) {
+            return Err(Error::Invalid(format!(
+                "token id {token} is not in the model's vocabulary of {vocab}"
+            )));
+        }
+        match rows.positions.iter().max() {
+            Some(&last) if last as usize >= self.context => Err(Error::Capacity {
+                needed: last as usize + 1,
+                capacity: self.context,
+                hint: "shorten the prompt or raise --ctx",
+            }),
+            _ => Ok(()),
+        }
+    }
+}

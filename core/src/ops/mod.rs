@@ -1,0 +1,148 @@
+//! The seam between models and devices: fused operations over burn tensors.
+//!
+//! A device implements [`Ops`] and overrides what it does better; every method but the
+//! device's own identity has a default body in plain burn operations (`reference.rs`),
+//! which is also what the override is tested against.
+//!
+//! **Row invariance** is part of each contract: what is computed for one row must not
+//! depend, to the bit, on which other rows are in the call nor on which cache slots
+//! hold the keys it sees. It is what makes speculative decoding emit exactly the tokens
+//! of plain decoding.
+
+mod reference;
+mod rows;
+mod weight;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use burn::tensor::{Device, Tensor};
+
+pub use reference::Reference;
+pub use rows::Rows;
+pub use weight::{Linear, Norm, Weight, same_layout};
+
+use crate::error::Result;
+use crate::weights::Matrix;
+
+/// A boxed future that borrows its device. Not `Send`: a browser's is not either.
+pub type Async<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
+
+/// How attention splits a row of queries, keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub query: usize,
+    /// Key (and value) heads; each serves `query / kv` query heads.
+    pub kv: usize,
+    /// Dimensions of one head.
+    pub dim: usize,
+}
+
+/// Rotary position embedding, tabulated, and what precedes it on queries and keys.
+#[derive(Clone, Debug)]
+pub struct Rotary {
+    /// Cosines, `[positions, dim / 2]`.
+    pub cos: Tensor<2>,
+    /// Sines, `[positions, dim / 2]`.
+    pub sin: Tensor<2>,
+}
+
+/// RMS norms over each query and each key head, before the rotation (Qwen3).
+#[derive(Clone, Debug)]
+pub struct HeadNorms {
+    /// Over query heads, `[dim]`.
+    pub query: Norm,
+    /// Over key heads, `[dim]`.
+    pub key: Norm,
+}
+
+/// One layer's keys and values, `[slots, kv heads, dim]` each, in the cache's dtype.
+#[derive(Clone, Debug)]
+pub struct KvLayer {
+    /// Rotated keys.
+    pub keys: Tensor<3>,
+    /// Values.
+    pub values: Tensor<3>,
+}
+
+/// Fused operations of one device. All activations are f32.
+pub trait Ops: Send + Sync {
+    /// The burn device whose tensors these operations take and make.
+    fn device(&self) -> &Device;
+
+    /// Copies matrices of one dtype and one width, stacked along their rows, into the
+    /// layout this device likes. The parts become one weight `[sum of rows, cols]`.
+    fn pack(&self, parts: &[Matrix<'_>]) -> Result<Weight> {
+        reference::pack(self.device(), parts)
+    }
+
+    /// Rows of an embedding table: `[tokens, hidden]`.
+    fn embed(&self, table: &Weight, tokens: &[u32]) -> Result<Tensor<2>> {
+        reference::embed(table, tokens)
+    }
+
+    /// `norm(x) W^T + b`: `[rows, in]` to `[rows, out]`; without `norm`, `x W^T + b`.
+    fn norm_linear(
+        &self,
+        x: &Tensor<2>,
+        norm: Option<&Norm>,
+        linear: &Linear,
+    ) -> Result<Tensor<2>> {
+        reference::norm_linear(x, norm, linear)
+    }
+
+    /// `residual + x W^T + b`: `[rows, in]` and `[rows, out]` to `[rows, out]`.
+    fn linear_add(&self, x: &Tensor<2>, linear: &Linear, residual: Tensor<2>) -> Result<Tensor<2>> {
+        reference::linear_add(x, linear, residual)
+    }
+
+    /// `silu(g) * u` where `[g, u] = norm(x) W^T` and `W` stacks gate over up:
+    /// `[rows, hidden]` to `[rows, intermediate]`.
+    fn norm_gate_up(&self, x: &Tensor<2>, norm: &Norm, gate_up: &Weight) -> Result<Tensor<2>> {
+        reference::norm_gate_up(x, norm, gate_up)
+    }
+
+    /// Splits `qkv` (`[rows, (query + 2 kv) * dim]`), rotates queries and keys to their
+    /// rows' positions, writes keys and values into the rows' slots, and returns the
+    /// queries `[rows, query * dim]`.
+    fn rotate_and_cache(
+        &self,
+        qkv: Tensor<2>,
+        heads: Heads,
+        rotary: &Rotary,
+        norms: Option<&HeadNorms>,
+        cache: &mut KvLayer,
+        rows: &Rows<'_>,
+    ) -> Result<Tensor<2>> {
+        reference::rotate_and_cache(qkv, heads, rotary, norms, cache, rows)
+    }
+
+    /// Softmax attention of each row over the slots it sees, in the order of their
+    /// logical positions: `[rows, query * dim]` to the same shape.
+    fn path_attention(
+        &self,
+        queries: &Tensor<2>,
+        heads: Heads,
+        cache: &KvLayer,
+        rows: &Rows<'_>,
+    ) -> Result<Tensor<2>> {
+        reference::path_attention(queries, heads, cache, rows)
+    }
+
+    /// The chosen rows of `x`, in that order: `[rows, n]` to `[chosen, n]`.
+    fn select(&self, x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
+        reference::select(x, chosen)
+    }
+
+    /// The index of the largest value of each row, the lowest one where several are
+    /// equal. One readback.
+    fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<u32>> {
+        Box::pin(reference::argmax(logits))
+    }
+
+    /// All values, row-major, on the host. One readback.
+    fn read(&self, x: Tensor<2>) -> Async<'_, Vec<f32>> {
+        Box::pin(reference::read(x))
+    }
+}

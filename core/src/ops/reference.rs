@@ -1,0 +1,171 @@
+//! The default body of every operation, in plain burn operations: slow, portable, and
+//! what each device's fused kernels are tested against.
+
+use burn::tensor::activation::{silu, softmax};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use super::{HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight};
+use crate::error::{Error, Result};
+use crate::weights::Matrix;
+
+/// [`Ops`] that override nothing.
+pub struct Reference(pub Device);
+
+impl Ops for Reference {
+    fn device(&self) -> &Device {
+        &self.0
+    }
+}
+
+pub(super) fn pack(device: &Device, parts: &[Matrix<'_>]) -> Result<Weight> {
+    let (inputs, dtype) = super::same_layout(parts)?;
+    let outputs = parts.iter().map(|part| part.rows).sum();
+    let values: Vec<f32> = parts.iter().flat_map(Matrix::to_f32).collect();
+    let tensor = Tensor::<2>::from_data(TensorData::new(values, [outputs, inputs]), device);
+    let bytes = outputs * inputs * size_of::<f32>();
+    Ok(Weight::new(outputs, inputs, dtype, bytes, tensor))
+}
+
+fn indices(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = values.iter().map(|&v| v as i32).collect();
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), device)
+}
+
+pub(super) fn embed(table: &Weight, tokens: &[u32]) -> Result<Tensor<2>> {
+    select(table.packed::<Tensor<2>>()?, tokens)
+}
+
+pub(super) fn select(x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
+    Ok(x.clone().select(0, indices(chosen, &x.device())))
+}
+
+fn rms_norm<const D: usize>(x: Tensor<D>, norm: &Norm) -> Tensor<D> {
+    let scale = (x.clone().square().mean_dim(D - 1) + norm.epsilon).sqrt();
+    x / scale * norm.weight.clone().unsqueeze()
+}
+
+pub(super) fn norm_linear(
+    x: &Tensor<2>,
+    norm: Option<&Norm>,
+    linear: &Linear,
+) -> Result<Tensor<2>> {
+    let x = match norm {
+        Some(norm) => rms_norm(x.clone(), norm),
+        None => x.clone(),
+    };
+    let y = x.matmul(linear.weight.packed::<Tensor<2>>()?.clone().transpose());
+    Ok(match &linear.bias {
+        Some(bias) => y + bias.clone().unsqueeze(),
+        None => y,
+    })
+}
+
+pub(super) fn linear_add(
+    x: &Tensor<2>,
+    linear: &Linear,
+    residual: Tensor<2>,
+) -> Result<Tensor<2>> {
+    Ok(residual + norm_linear(x, None, linear)?)
+}
+
+pub(super) fn norm_gate_up(x: &Tensor<2>, norm: &Norm, gate_up: &Weight) -> Result<Tensor<2>> {
+    let both = norm_linear(x, Some(norm), &gate_up.clone().into())?;
+    let [gate, up] = both
+        .chunk(2, 1)
+        .try_into()
+        .map_err(|_| Error::Device("gate and up do not split in two".into()))?;
+    Ok(silu(gate) * up)
+}
+
+/// Rotates `[rows, heads, dim]`, its dimensions paired across the two halves.
+fn rotate(x: Tensor<3>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<3> {
+    let half = x.dims()[2] / 2;
+    let (a, b) = (
+        x.clone().narrow(2, 0, half),
+        x.narrow(2, half, half),
+    );
+    Tensor::cat(
+        vec![
+            a.clone() * cos.clone() - b.clone() * sin.clone(),
+            b * cos + a * sin,
+        ],
+        2,
+    )
+}
+
+pub(super) fn rotate_and_cache(
+    qkv: Tensor<2>,
+    heads: Heads,
+    rotary: &Rotary,
+    norms: Option<&HeadNorms>,
+    cache: &mut KvLayer,
+    rows: &Rows<'_>,
+) -> Result<Tensor<2>> {
+    let n = rows.len();
+    let split = |start: usize, count: usize| {
+        qkv.clone()
+            .narrow(1, start * heads.dim, count * heads.dim)
+            .reshape([n, count, heads.dim])
+    };
+    let mut queries = split(0, heads.query);
+    let mut keys = split(heads.query, heads.kv);
+    let values = split(heads.query + heads.kv, heads.kv);
+    if let Some(norms) = norms {
+        queries = rms_norm(queries, &norms.query);
+        keys = rms_norm(keys, &norms.key);
+    }
+    let positions = indices(&rows.positions, &qkv.device());
+    let angle = |table: &Tensor<2>| table.clone().select(0, positions.clone()).unsqueeze_dim(1);
+    let (cos, sin): (Tensor<3>, Tensor<3>) = (angle(&rotary.cos), angle(&rotary.sin));
+    let queries = rotate(queries, cos.clone(), sin.clone());
+    let keys = rotate(keys, cos, sin);
+    let dtype = cache.keys.dtype();
+    for (row, &slot) in rows.slots.iter().enumerate() {
+        let (slot, row) = (slot as usize, row..row + 1);
+        let key = keys.clone().slice([row.clone()]).cast(dtype);
+        let value = values.clone().slice([row]).cast(dtype);
+        cache.keys.inplace(|t| t.slice_assign([slot..slot + 1], key));
+        cache.values.inplace(|t| t.slice_assign([slot..slot + 1], value));
+    }
+    Ok(queries.reshape([n, heads.query * heads.dim]))
+}
+
+pub(super) fn path_attention(
+    queries: &Tensor<2>,
+    heads: Heads,
+    cache: &KvLayer,
+    rows: &Rows<'_>,
+) -> Result<Tensor<2>> {
+    let group = heads.query / heads.kv;
+    let scale = 1.0 / (heads.dim as f64).sqrt();
+    let device = queries.device();
+    let mut outputs = Vec::with_capacity(rows.len());
+    for row in 0..rows.len() {
+        let (committed, path) = rows.visible(row);
+        let slots = indices(&[committed, path].concat(), &device);
+        let seen = |t: &Tensor<3>| {
+            let t = t.clone().select(0, slots.clone()).cast(DType::F32);
+            t.swap_dims(0, 1) // [kv, positions, dim]
+        };
+        let q = queries.clone().slice([row..row + 1]);
+        let q = q.reshape([heads.kv, group, heads.dim]);
+        let scores = q.matmul(seen(&cache.keys).swap_dims(1, 2)) * scale;
+        let mixed = softmax(scores, 2).matmul(seen(&cache.values));
+        outputs.push(mixed.reshape([1, heads.query * heads.dim]));
+    }
+    Ok(Tensor::cat(outputs, 0))
+}
+
+pub(super) async fn argmax(logits: &Tensor<2>) -> Result<Vec<u32>> {
+    let ids = logits.clone().argmax(1).into_data_async().await;
+    let ids = ids.map_err(|e| Error::Device(e.to_string()))?;
+    Ok(ids.iter::<i64>().map(|id| id as u32).collect())
+}
+
+pub(super) async fn read(x: Tensor<2>) -> Result<Vec<f32>> {
+    let data = x.into_data_async().await;
+    let data = data.map_err(|e| Error::Device(e.to_string()))?;
+    data.try_into_vec()
+        .map_err(|e| Error::Device(format!("{e:?}")))
+}

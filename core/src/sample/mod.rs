@@ -1,0 +1,231 @@
+//! From logits to a token: processors in one order, and randomness keyed by position.
+//!
+//! The order is: logit bias, repetition, presence and frequency penalties, temperature,
+//! top-k, top-p, min-p, draw. The random number for position p is a pure function of
+//! (seed, p), so a token does not depend on how many were drafted before it.
+
+mod nucleus;
+mod penalties;
+mod rng;
+
+pub use penalties::Penalties;
+pub use rng::uniform;
+
+use crate::error::{Error, Result};
+use nucleus::Candidates;
+
+/// What shapes the distribution that tokens are drawn from. The default is greedy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// Divides the logits; 0 takes the most likely token.
+    pub temperature: f32,
+    /// Keeps the k most likely tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Keeps the fewest most likely tokens whose probabilities reach p; 1 keeps all.
+    pub top_p: f32,
+    /// Drops tokens less likely than this share of the most likely one; 0 keeps all.
+    pub min_p: f32,
+    /// Penalties for what the text so far holds.
+    pub penalties: Penalties,
+    /// Added to the logits of single tokens: (token, bias).
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Same seed, same text.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            penalties: Penalties::default(),
+            logit_bias: Vec::new(),
+            seed: 0,
+        }
+    }
+}
+
+impl Sampling {
+    /// Refuses values that make no sense.
+    pub fn check(&self) -> Result<()> {
+        let rules = [
+            (
+                self.temperature >= 0.0 && self.temperature.is_finite(),
+                "temperature must be 0 or more",
+            ),
+            (
+                self.top_p > 0.0 && self.top_p <= 1.0,
+                "top-p must be above 0 and at most 1",
+            ),
+            (
+                (0.0..=1.0).contains(&self.min_p),
+                "min-p must be between 0 and 1",
+            ),
+            (
+                self.penalties.repetition > 0.0 && self.penalties.repetition.is_finite(),
+                "repetition penalty must be above 0",
+            ),
+            (
+                self.penalties.presence.is_finite() && self.penalties.frequency.is_finite(),
+                "penalties must be finite",
+            ),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(Error::Invalid((*rule).into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the most likely token is taken as the model gives it, so that a device
+    /// can find it without sending logits back.
+    pub fn is_argmax(&self) -> bool {
+        self.temperature == 0.0 && self.penalties.is_neutral() && self.logit_bias.is_empty()
+    }
+
+    /// Draws the token at `position` from a row of logits, which it uses up. `history`
+    /// is every token before that position, prompt included.
+    ///
+    /// # Errors
+    /// A logit is NaN: the weights are broken.
+    pub fn draw(
+        &self,
+        logits: &mut [f32],
+        history: impl Iterator<Item = u32>,
+        position: usize,
+    ) -> Result<u32> {
+        for &(token, bias) in &self.logit_bias {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                *logit += bias;
+            }
+        }
+        self.penalties.apply(logits, history);
+        let best = argmax(logits);
+        if !logits[best as usize].is_finite() {
+            return Err(Error::Invalid(
+                "the model's output is not a number: its weights are damaged".into(),
+            ));
+        }
+        if self.temperature == 0.0 {
+            return Ok(best);
+        }
+        let mut candidates = Candidates::new(logits, logits[best as usize], self.temperature);
+        candidates.top_k(self.top_k);
+        candidates.top_p(self.top_p);
+        candidates.min_p(self.min_p);
+        Ok(candidates.draw(uniform(self.seed, position as u64)))
+    }
+}
+
+/// The index of the largest value, the lowest one where several are equal. NaN wins over
+/// everything, so that it is found.
+pub fn argmax(values: &[f32]) -> u32 {
+    // In blocks: the compiler vectorises the maximum, and one block is searched.
+    const BLOCK: usize = 1024;
+    let mut best = (f32::NEG_INFINITY, 0);
+    for (index, block) in values.chunks(BLOCK).enumerate() {
+        let mut lanes = [f32::NEG_INFINITY; 16];
+        let mut nan = false;
+        let chunks = block.chunks_exact(16);
+        for &value in chunks.remainder() {
+            lanes[0] = if value > lanes[0] { value } else { lanes[0] };
+            nan |= value.is_nan();
+        }
+        for chunk in chunks {
+            for (lane, &value) in lanes.iter_mut().zip(chunk) {
+                *lane = if value > *lane { value } else { *lane };
+                nan |= value.is_nan();
+            }
+        }
+        let largest = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let start = index * BLOCK;
+        if nan {
+            let at = block.iter().position(|value| value.is_nan());
+            return (start + at.unwrap_or(0)) as u32;
+        }
+        if largest > best.0 {
+            let at = block.iter().position(|&value| value == largest);
+            best = (largest, start + at.unwrap_or(0));
+        }
+    }
+    best.1 as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn argmax_takes_the_first_of_equals_and_finds_nan() {
+        let mut values = vec![0.0; 5000];
+        assert_eq!(argmax(&values), 0);
+        (values[4100], values[4999]) = (2.0, 2.0);
+        assert_eq!(argmax(&values), 4100);
+        values[3000] = f32::NAN;
+        assert_eq!(argmax(&values), 3000);
+    }
+
+    #[test]
+    fn draws_follow_the_processed_distribution() {
+        // Probabilities 0.5, 0.3, 0.15, 0.05 at temperature 1.
+        let logits: Vec<f32> = [0.5f32, 0.3, 0.15, 0.05].map(f32::ln).to_vec();
+        let share = |sampling: &Sampling| {
+            let mut counts = [0u32; 4];
+            for position in 0..20_000 {
+                let token = sampling
+                    .draw(&mut logits.clone(), std::iter::empty(), position)
+                    .unwrap();
+                counts[token as usize] += 1;
+            }
+            counts.map(|count| f64::from(count) / 20_000.0)
+        };
+        let close = |found: [f64; 4], expected: [f64; 4]| {
+            for (found, expected) in found.into_iter().zip(expected) {
+                // Four standard deviations of a share of 20,000 draws.
+                assert!((found - expected).abs() < 0.0142, "{found} for {expected}");
+            }
+        };
+        let hot = Sampling {
+            temperature: 1.0,
+            ..Default::default()
+        };
+        close(share(&hot), [0.5, 0.3, 0.15, 0.05]);
+        let top_k = Sampling {
+            top_k: 2,
+            ..hot.clone()
+        };
+        close(share(&top_k), [0.625, 0.375, 0.0, 0.0]);
+        let top_p = Sampling {
+            top_p: 0.9,
+            ..hot.clone()
+        };
+        close(share(&top_p), [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0.0]);
+        let min_p = Sampling {
+            min_p: 0.4,
+            ..hot.clone()
+        };
+        close(share(&min_p), [0.625, 0.375, 0.0, 0.0]);
+        let cold = Sampling {
+            temperature: 0.5,
+            ..hot
+        };
+        let squares = [0.25, 0.09, 0.0225, 0.0025].map(|p| p / 0.365);
+        close(share(&cold), squares);
+    }
+
+    #[test]
+    fn senseless_values_are_refused() {
+        let bad = |change: fn(&mut Sampling)| {
+            let mut sampling = Sampling::default();
+            change(&mut sampling);
+            sampling.check().is_err()
+        };
+        assert!(Sampling::default().check().is_ok());
+        assert!(bad(|s| s.temperature = -1.0));
+        assert!(bad(|s| s.temperature = f32::NAN));
+        assert!(bad(|s| s.top_p = 0.0));
+        assert!(bad(|s| s.min_p = 1.5));
+        assert!(bad(|s| s.penalties.repetition = 0.0));
+    }
+}

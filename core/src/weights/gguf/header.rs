@@ -1,0 +1,187 @@
+//! The front of a GGUF file, versions 2 and 3: what it holds and where.
+//!
+//! `GGUF`, version `u32`, tensor count `u64`, metadata count `u64`; the metadata (key,
+//! type, value); the tensors (name, dimensions innermost first, type, offset); padding to
+//! the alignment; the tensors' data, each at its offset from there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::Path;
+
+use super::cursor::Cursor;
+use super::value::Value;
+use crate::error::Result;
+use crate::weights::rules::unsupported;
+use crate::weights::{BlockFormat, TensorInfo};
+
+/// Alignment of the data where `general.alignment` does not say otherwise.
+const DEFAULT_ALIGNMENT: usize = 32;
+const MAX_DIMS: u32 = 4;
+
+/// A parsed header. Every range lies within the file.
+pub(super) struct Header {
+    pub(super) metadata: BTreeMap<String, Value>,
+    /// In file order.
+    pub(super) tensors: Vec<TensorInfo>,
+    ranges: Vec<Range<usize>>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Header {
+    /// Parses and checks the whole header of the file in `bytes`.
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Header> {
+        let mut cursor = Cursor::new(path, bytes);
+        check_version(&mut cursor)?;
+        let tensor_count = cursor.u64("tensor count")?;
+        let metadata_count = cursor.u64("metadata count")?;
+
+        let mut metadata = BTreeMap::new();
+        for _ in 0..metadata_count {
+            let key = cursor.string("metadata key")?;
+            let id = cursor.u32(&key)?;
+            let value = Value::read(&mut cursor, id, &key)?;
+            if metadata.insert(key.clone(), value).is_some() {
+                return Err(cursor.invalid(format!("metadata key `{key}` occurs twice")));
+            }
+        }
+
+        let (mut tensors, mut offsets, mut by_name) = (Vec::new(), Vec::new(), HashMap::new());
+        for _ in 0..tensor_count {
+            let (tensor, offset) = read_tensor(&mut cursor)?;
+            if by_name.insert(tensor.name.clone(), tensors.len()).is_some() {
+                return Err(cursor.invalid(format!("tensor `{}` occurs twice", tensor.name)));
+            }
+            tensors.push(tensor);
+            offsets.push(offset);
+        }
+
+        let alignment = alignment(&cursor, &metadata)?;
+        // Cannot overflow: a slice is at most isize::MAX long, and the alignment at most 2^31.
+        let start = cursor.position().next_multiple_of(alignment);
+        let ranges = tensors.iter().zip(offsets).map(|(tensor, offset)| {
+            locate(tensor, offset, start, alignment, bytes.len())
+                .map_err(|rule| cursor.invalid(rule))
+        });
+        let ranges = ranges.collect::<Result<_>>()?;
+        Ok(Header {
+            metadata,
+            tensors,
+            ranges,
+            by_name,
+        })
+    }
+
+    /// A tensor and where its bytes are, or `None` where there is none of that name.
+    pub(super) fn tensor(&self, name: &str) -> Option<(&TensorInfo, Range<usize>)> {
+        let index = *self.by_name.get(name)?;
+        Some((self.tensors.get(index)?, self.ranges.get(index)?.clone()))
+    }
+}
+
+fn check_version(cursor: &mut Cursor<'_>) -> Result<()> {
+    let magic: [u8; 4] = cursor.array("magic")?;
+    if &magic != b"GGUF" {
+        let found = magic.escape_ascii();
+        return Err(cursor.invalid(format!("must start with `GGUF`, found `{found}`")));
+    }
+    let version = cursor.u32("version")?;
+    let what = match version {
+        2 | 3 => return Ok(()),
+        _ if matches!(version.swap_bytes(), 2 | 3) => "big-endian GGUF".into(),
+        _ => format!("GGUF version {version}"),
+    };
+    Err(unsupported(
+        cursor.path(),
+        what,
+        "little-endian versions 2 and 3",
+    ))
+}
+
+/// One tensor's declaration, and its offset from the start of the data.
+fn read_tensor(cursor: &mut Cursor<'_>) -> Result<(TensorInfo, u64)> {
+    let name = cursor.string("tensor name")?;
+    let dims = cursor.u32(&name)?;
+    if !(1..=MAX_DIMS).contains(&dims) {
+        let rule = format!("tensor `{name}` must have 1 to {MAX_DIMS} dimensions, found {dims}");
+        return Err(cursor.invalid(rule));
+    }
+    let mut shape = Vec::new();
+    for _ in 0..dims {
+        let dim = cursor.u64(&name)?;
+        match usize::try_from(dim) {
+            Ok(dim) if dim > 0 => shape.push(dim),
+            _ => return Err(cursor.invalid(format!("tensor `{name}` has a dimension of {dim}"))),
+        }
+    }
+    let (row, id) = (shape[0], cursor.u32(&name)?);
+    shape.reverse();
+    let format = BlockFormat::from_gguf_id(id).ok_or_else(|| {
+        let what = format!("tensor `{name}`: ggml type {id}");
+        unsupported(cursor.path(), what, BlockFormat::names())
+    })?;
+    let rows = shape
+        .iter()
+        .rev()
+        .skip(1)
+        .try_fold(1usize, |rows, dim| rows.checked_mul(*dim));
+    let bytes = format
+        .bytes_for(row)
+        .zip(rows)
+        .and_then(|(row, rows)| row.checked_mul(rows));
+    let bytes = bytes.ok_or_else(|| {
+        let block = format.block_len();
+        cursor.invalid(format!(
+            "tensor `{name}`: {shape:?} is not rows of whole blocks of {block} values \
+             in {format}, or too large"
+        ))
+    })?;
+    let offset = cursor.u64(&name)?;
+    Ok((
+        TensorInfo {
+            name,
+            shape,
+            format,
+            bytes,
+        },
+        offset,
+    ))
+}
+
+fn alignment(cursor: &Cursor<'_>, metadata: &BTreeMap<String, Value>) -> Result<usize> {
+    let Some(value) = metadata.get("general.alignment") else {
+        return Ok(DEFAULT_ALIGNMENT);
+    };
+    match value {
+        Value::U32(alignment) if alignment.is_power_of_two() => Ok(*alignment as usize),
+        _ => Err(cursor.invalid(format!(
+            "general.alignment must be a u32 and a power of two, found {}",
+            value.brief()
+        ))),
+    }
+}
+
+/// Where a tensor lies in a file of `length` bytes whose data begin at `start`.
+fn locate(
+    tensor: &TensorInfo,
+    offset: u64,
+    start: usize,
+    alignment: usize,
+    length: usize,
+) -> Result<Range<usize>, String> {
+    let TensorInfo { name, bytes, .. } = tensor;
+    if !offset.is_multiple_of(alignment as u64) {
+        return Err(format!(
+            "tensor `{name}` must start at a multiple of {alignment}, found offset {offset}"
+        ));
+    }
+    let begin = usize::try_from(offset)
+        .ok()
+        .and_then(|offset| start.checked_add(offset));
+    let range = begin.and_then(|begin| Some(begin..begin.checked_add(*bytes)?));
+    range.filter(|range| range.end <= length).ok_or_else(|| {
+        format!(
+            "truncated: tensor `{name}` needs {bytes} bytes at {start} + {offset}, \
+             the file has {length}"
+        )
+    })
+}

@@ -1,0 +1,123 @@
+//! Runs commands one after the other, with their times and a closing summary.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::requirements::{Requirement, provide};
+
+/// One command of a chore.
+#[derive(Debug)]
+pub struct Step {
+    /// What the summary calls it.
+    pub name: &'static str,
+    /// Arguments of cargo.
+    pub cargo: &'static str,
+    /// What it cannot do without.
+    pub needs: &'static [&'static Requirement],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed(Duration),
+    Failed(Duration),
+    /// What was missing.
+    Skipped(&'static str),
+    NotReached,
+}
+
+/// Runs `steps` up to the first that fails. A step whose needs are missing is skipped,
+/// or, with `strict`, is a failure before anything runs.
+pub fn run(steps: &[Step], strict: bool) -> Result<(), String> {
+    let mut needs: Vec<&Requirement> = Vec::new();
+    for &need in steps.iter().flat_map(|step| step.needs) {
+        if !needs.iter().any(|known| known.name == need.name) {
+            needs.push(need);
+        }
+    }
+    let missing = provide(&needs);
+    if strict && !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|need| need.name).collect();
+        return Err(format!("this machine lacks: {}", names.join(", ")));
+    }
+    let lacks = |need: &Requirement| missing.iter().any(|lost| lost.name == need.name);
+    let mut outcomes = Vec::new();
+    for step in steps {
+        outcomes.push(
+            if matches!(
+                outcomes.last(),
+                Some(Outcome::Failed(_) | Outcome::NotReached)
+            ) {
+                Outcome::NotReached
+            } else if let Some(need) = step.needs.iter().find(|need| lacks(need)) {
+                Outcome::Skipped(need.name)
+            } else {
+                cargo(step)
+            },
+        );
+    }
+    summarise(steps, &outcomes)
+}
+
+fn cargo(step: &Step) -> Outcome {
+    println!("\n=== {}: cargo {}", step.name, step.cargo);
+    let start = Instant::now();
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(program)
+        .args(step.cargo.split(' '))
+        .current_dir(root())
+        .status();
+    match status {
+        Ok(status) if status.success() => Outcome::Passed(start.elapsed()),
+        Ok(_) => Outcome::Failed(start.elapsed()),
+        Err(error) => {
+            eprintln!("cannot run cargo: {error}");
+            Outcome::Failed(start.elapsed())
+        }
+    }
+}
+
+/// The workspace, wherever the chore was called from.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+fn summarise(steps: &[Step], outcomes: &[Outcome]) -> Result<(), String> {
+    println!("\n=== summary");
+    let mut failed = None;
+    for (step, outcome) in steps.iter().zip(outcomes) {
+        let name = step.name;
+        match outcome {
+            Outcome::Passed(time) => println!("ok       {name:16} {:7.1} s", time.as_secs_f64()),
+            Outcome::Failed(time) => {
+                failed = Some(name);
+                println!("FAILED   {name:16} {:7.1} s", time.as_secs_f64());
+            }
+            Outcome::Skipped(need) => println!("skipped  {name:16} {need} is missing"),
+            Outcome::NotReached => println!("-        {name:16} not reached"),
+        }
+    }
+    failed.map_or(Ok(()), |name| Err(format!("{name} failed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(cargo: &'static str) -> Step {
+        Step {
+            name: cargo,
+            cargo,
+            needs: &[],
+        }
+    }
+
+    #[test]
+    fn the_first_failure_stops_the_chore_and_names_itself() {
+        assert_eq!(run(&[step("--version")], true), Ok(()));
+        let steps = [step("--version"), step("--no-such-flag"), step("--list")];
+        let error = run(&steps, true).unwrap_err();
+        assert_eq!(error, "--no-such-flag failed");
+    }
+}

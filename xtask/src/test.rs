@@ -1,0 +1,35 @@
+//! `cargo xtask test`: everything that must pass before a change lands.
+
+use crate::requirements::{CC, CLIPPY, PIP, RUSTFMT};
+use crate::steps::{self, Step};
+
+/// Cheap steps first. All that compile use the one release profile, so that a small
+/// machine compiles the big dependencies once.
+static STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        cargo: "fmt --all --check",
+        needs: &[&RUSTFMT],
+    },
+    Step {
+        name: "lints",
+        cargo: "clippy --release --locked --workspace --all-targets -- -D warnings",
+        needs: &[&CC, &CLIPPY],
+    },
+    Step {
+        name: "default model",
+        cargo: "run --release --locked --package eaglet -- pull",
+        needs: &[&CC, &PIP],
+    },
+    Step {
+        name: "tests",
+        cargo: "test --release --locked --workspace",
+        needs: &[&CC],
+    },
+];
+
+/// Runs the chore.
+pub fn run() -> Result<(), String> {
+    let strict = std::env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1");
+    steps::run(STEPS, strict)
+}
