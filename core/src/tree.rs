@@ -42,7 +42,9 @@ impl Tree {
 
     /// Adds a chain of tokens below a node, sharing the prefix that is there already.
     pub fn graft(&mut self, parent: usize, tokens: &[u32]) {
-        tokens.iter().fold(parent, |node, &token| self.add(node, token));
+        tokens
+            .iter()
+            .fold(parent, |node, &token| self.add(node, token));
     }
 
     /// The child of `parent` that holds `token`.

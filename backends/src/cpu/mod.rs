@@ -13,7 +13,8 @@ mod unshared;
 use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::Result;
 use eaglet_core::ops::{
-    Async, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight, same_layout,
+    Async, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
+    same_layout,
 };
 use eaglet_core::weights::Matrix;
 use half::f16;
@@ -100,6 +101,18 @@ impl Ops for CpuOps {
         Ok(Weight::new(outputs, inputs, dtype, bytes, panels))
     }
 
+    fn kv_layer(&self, slots: usize, heads: Heads, dtype: DType) -> Result<KvLayer> {
+        let shape = [slots, heads.kv, heads.dim];
+        let zeros = || match dtype {
+            DType::F16 => tensors::zeros::<f16>(shape, &self.device),
+            _ => tensors::zeros::<f32>(shape, &self.device),
+        };
+        Ok(KvLayer {
+            keys: zeros(),
+            values: zeros(),
+        })
+    }
+
     fn embed(&self, table: &Weight, tokens: &[u32]) -> Result<Tensor<2>> {
         let panels: &Panels = table.packed()?;
         let mut values = vec![0.0; tokens.len() * panels.inputs];
@@ -159,12 +172,17 @@ impl Ops for CpuOps {
         rows: &Rows<'_>,
     ) -> Result<Tensor<2>> {
         if !heads.dim.is_multiple_of(LANES) {
-            return self.reference().rotate_and_cache(qkv, heads, rotary, norms, cache, rows);
+            return self
+                .reference()
+                .rotate_and_cache(qkv, heads, rotary, norms, cache, rows);
         }
         let mut qkv = storage(qkv)?;
         let (cos, sin) = (storage(rotary.cos.clone())?, storage(rotary.sin.clone())?);
         let weights = match norms {
-            Some(n) => Some((storage(n.query.weight.clone())?, storage(n.key.weight.clone())?)),
+            Some(n) => Some((
+                storage(n.query.weight.clone())?,
+                storage(n.key.weight.clone())?,
+            )),
             None => None,
         };
         let norms = match (&weights, norms) {

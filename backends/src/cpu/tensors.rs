@@ -10,7 +10,13 @@ use eaglet_core::error::{Error, Result};
 pub fn storage<const D: usize>(tensor: Tensor<D>) -> Result<FlexTensor> {
     tensor
         .try_into_primitive::<Flex>()
-        .map(|t| if t.is_contiguous() { t } else { t.to_contiguous() })
+        .map(|t| {
+            if t.is_contiguous() {
+                t
+            } else {
+                t.to_contiguous()
+            }
+        })
         .map_err(|e| Error::Device(format!("a tensor is not on the CPU: {e:?}")))
 }
 
@@ -22,13 +28,20 @@ pub fn tensor<const D: usize>(storage: FlexTensor) -> Tensor<D> {
 /// The values of a contiguous tensor.
 pub fn slice<E: burn::tensor::Element + Pod>(storage: &FlexTensor) -> Result<&[E]> {
     let found = storage.dtype();
-    storage.as_slice().ok_or_else(|| {
-        Error::Device(format!("expected {:?} values, found {found:?}", E::dtype()))
-    })
+    storage
+        .as_slice()
+        .ok_or_else(|| Error::Device(format!("expected {:?} values, found {found:?}", E::dtype())))
 }
 
 /// A new f32 tensor `[rows, values / rows]` that takes over `values`.
 pub fn matrix(values: Vec<f32>, rows: usize, device: &Device) -> Tensor<2> {
     let width = values.len() / rows.max(1);
     Tensor::from_data(TensorData::new(values, [rows, width]), device)
+}
+
+/// Zeros that the system backs with memory only where they are written: a context is
+/// allocated whole and seldom filled. (`Tensor::zeros` copies them to align them.)
+pub fn zeros<E: burn::tensor::Element + Pod>(shape: [usize; 3], device: &Device) -> Tensor<3> {
+    let values = bytemuck::allocation::zeroed_vec::<E>(shape.iter().product());
+    Tensor::from_data(TensorData::new(values, shape), (device, E::dtype()))
 }

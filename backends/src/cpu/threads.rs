@@ -118,7 +118,9 @@ impl Threads {
         let spawn = |i| {
             let shared = shared.clone();
             let name = format!("eaglet-cpu-{i}");
-            thread::Builder::new().name(name).spawn(move || shared.worker())
+            thread::Builder::new()
+                .name(name)
+                .spawn(move || shared.worker())
         };
         // A system that refuses a thread gets a smaller pool: slower, still right.
         let workers = (1..count).map_while(|i| spawn(i).ok()).collect();
@@ -156,7 +158,9 @@ impl Threads {
         let state = epoch << (2 * BITS) | (chunks as u64) << BITS;
         shared.state.store(state, Ordering::SeqCst);
         if shared.sleepers.load(Ordering::SeqCst) > 0 {
-            self.workers.iter().for_each(|worker| worker.thread().unpark());
+            self.workers
+                .iter()
+                .for_each(|worker| worker.thread().unpark());
         }
         shared.work();
         let mut spins = 0u32;

@@ -60,7 +60,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             text => {
                 // A history that cannot be kept is no reason to stop talking.
                 let _ = editor.add_history_entry(text);
-                turn(&runtime, &mut answer, &mut messages, text, &interrupt, context)?;
+                turn(
+                    &runtime,
+                    &mut answer,
+                    &mut messages,
+                    text,
+                    &interrupt,
+                    context,
+                )?;
             }
         }
     }

@@ -55,7 +55,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut out = io::stdout();
     let mut print = |text: &str| match args.json {
         true => Ok(()),
-        false => write!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::output),
+        false => write!(out, "{text}")
+            .and_then(|()| out.flush())
+            .map_err(Failure::output),
     };
     let reply = answer.reply(&prompt, &AtomicBool::new(false), &mut print)?;
     let stats = answer.stats();
@@ -77,7 +79,10 @@ fn messages(system: Option<&str>, prompt: &str) -> Vec<Message> {
         content: content.into(),
     };
     let system = system.map(|text| message(Role::System, text));
-    system.into_iter().chain([message(Role::User, prompt)]).collect()
+    system
+        .into_iter()
+        .chain([message(Role::User, prompt)])
+        .collect()
 }
 
 /// The prompt from standard input, which must be UTF-8.
@@ -94,7 +99,9 @@ fn standard_input() -> Result<String, Failure> {
     read.map_err(|e| Failure::Runtime(format!("cannot read standard input: {e}")))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Failure::Input(format!("standard input is not UTF-8: byte {at} begins no character"))
+        Failure::Input(format!(
+            "standard input is not UTF-8: byte {at} begins no character"
+        ))
     })?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

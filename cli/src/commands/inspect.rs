@@ -82,7 +82,10 @@ fn json(out: &mut impl Write, config: &ModelConfig, tensors: &[TensorInfo]) -> i
 }
 
 fn table(out: &mut impl Write, config: &ModelConfig, tensors: &[TensorInfo]) -> io::Result<()> {
-    let parameters: usize = tensors.iter().map(|t| t.shape.iter().product::<usize>()).sum();
+    let parameters: usize = tensors
+        .iter()
+        .map(|t| t.shape.iter().product::<usize>())
+        .sum();
     let bytes: usize = tensors.iter().map(|t| t.bytes).sum();
     writeln!(
         out,

@@ -32,7 +32,7 @@ impl<'a> Answer<'a> {
     /// Makes room for a conversation.
     pub fn new(runtime: &'a Runtime, decode: &DecodeArgs) -> Result<Self, Failure> {
         StopStrings::new(decode.stop.clone())?;
-        let mut session = runtime.session(decode);
+        let mut session = runtime.session(decode)?;
         let sequence = session.open(SequenceOptions {
             sampling: decode.sampling(),
             limits: Limits {

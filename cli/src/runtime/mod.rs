@@ -55,9 +55,9 @@ impl Runtime {
             let target = Transformer::load(&file, backend.ops.clone(), options, |done, all| {
                 show(&bar, done, all);
             });
-            let text = text.join().unwrap_or_else(|_| {
-                Err(Error::Tokenizer("building the tokenizer failed".into()))
-            });
+            let text = text
+                .join()
+                .unwrap_or_else(|_| Err(Error::Tokenizer("building the tokenizer failed".into())));
             (text, target)
         });
         bar.finish_and_clear();
@@ -71,12 +71,12 @@ impl Runtime {
     }
 
     /// A session for one sequence.
-    pub fn session(&self, decode: &DecodeArgs) -> Session {
+    pub fn session(&self, decode: &DecodeArgs) -> Result<Session, Failure> {
         let options = SessionOptions {
             sequences: 1,
             nodes: decode.budget().nodes,
         };
-        Session::new(self.target.clone(), options)
+        Ok(Session::new(self.target.clone(), options)?)
     }
 
     /// A conversation as ids, up to where the model speaks.

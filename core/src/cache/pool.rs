@@ -1,11 +1,10 @@
 //! The slots themselves.
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::DType;
 
 use super::Table;
 use crate::error::{Error, Result};
-use crate::model::ModelConfig;
-use crate::ops::KvLayer;
+use crate::ops::{Heads, KvLayer, Ops};
 
 /// Keys and values of every layer for a fixed number of slots, allocated once.
 pub struct KvPool {
@@ -15,20 +14,24 @@ pub struct KvPool {
 }
 
 impl KvPool {
-    /// Allocates `slots` slots in `dtype` (f32 or f16) on a device. On the CPU the
-    /// system hands out the memory when a slot is first written.
-    pub fn new(config: &ModelConfig, slots: usize, dtype: DType, device: &Device) -> Self {
-        let zeros = || Tensor::zeros([slots, config.kv_heads, config.head_dim], (device, dtype));
-        let layer = |_| KvLayer {
-            keys: zeros(),
-            values: zeros(),
-        };
-        Self {
-            layers: (0..config.layers).map(layer).collect(),
+    /// Allocates `slots` slots for `layers` layers in `dtype` (f32 or f16).
+    ///
+    /// # Errors
+    /// The device has not enough memory.
+    pub fn new(
+        ops: &dyn Ops,
+        layers: usize,
+        slots: usize,
+        heads: Heads,
+        dtype: DType,
+    ) -> Result<Self> {
+        let layers = (0..layers).map(|_| ops.kv_layer(slots, heads, dtype));
+        Ok(Self {
+            layers: layers.collect::<Result<_>>()?,
             // Taken from the end: low slots first, so that a sequence alone is contiguous.
             free: (0..slots as u32).rev().collect(),
             slots,
-        }
+        })
     }
 
     /// One layer's keys and values.

@@ -88,10 +88,7 @@ impl Drafter for Ngram {
 mod tests {
     use super::*;
 
-    const ROOM: Budget = Budget {
-        nodes: 8,
-        depth: 8,
-    };
+    const ROOM: Budget = Budget { nodes: 8, depth: 8 };
 
     fn lookup(options: NgramOptions, context: &[u32], budget: Budget) -> Tree {
         Ngram(options).lookup(context, budget)

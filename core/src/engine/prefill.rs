@@ -30,7 +30,8 @@ impl Session {
         let sequence = &mut self.sequences[index];
         // The last token is always run: its logits give the first token of the answer.
         let reused = sequence.table.shared_prefix(prompt).min(prompt.len() - 1);
-        self.pool.release(sequence.table.truncate(reused).into_iter());
+        self.pool
+            .release(sequence.table.truncate(reused).into_iter());
         sequence.options.drafter.truncate(reused);
         sequence.tokens = prompt.to_vec();
         sequence.finish = None;

@@ -81,11 +81,6 @@ impl Sequence {
         self.finish
     }
 
-    /// Replaces what shapes the answers to come.
-    pub fn set_limits(&mut self, limits: Limits) {
-        self.options.limits = limits;
-    }
-
     /// Whether it waits for a round: prompted and not at its end.
     pub(super) fn is_live(&self) -> bool {
         self.finish.is_none() && !self.tokens.is_empty()
@@ -103,7 +98,10 @@ impl Sequence {
     /// What this round may draft: nothing beyond the last token that may be emitted.
     pub(super) fn budget(&self, context: usize) -> Budget {
         let depth = self.remaining(context).saturating_sub(1);
-        let Budget { nodes, depth: wanted } = self.options.budget;
+        let Budget {
+            nodes,
+            depth: wanted,
+        } = self.options.budget;
         Budget {
             nodes,
             depth: wanted.min(depth),

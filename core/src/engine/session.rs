@@ -60,21 +60,25 @@ struct Share {
 impl Session {
     /// Allocates the cache: `context` positions for each sequence and the nodes of one
     /// round. Keys and values are f32 for an f32 model and f16 for every other.
-    pub fn new(target: Arc<Transformer>, options: SessionOptions) -> Self {
+    ///
+    /// # Errors
+    /// The device has not enough memory.
+    pub fn new(target: Arc<Transformer>, options: SessionOptions) -> Result<Self> {
         let dtype = match target.dtype() {
             Dtype::F32 => DType::F32,
             _ => DType::F16,
         };
         let context = target.context();
         let slots = options.sequences * (context + options.nodes + 1);
-        let pool = KvPool::new(target.config(), slots, dtype, target.ops().device());
-        Self {
+        let (config, ops) = (target.config(), &**target.ops());
+        let pool = KvPool::new(ops, config.layers, slots, config.attention_heads(), dtype)?;
+        Ok(Self {
             target,
             pool,
             sequences: Vec::new(),
             taps: Vec::new(),
             context,
-        }
+        })
     }
 
     /// Adds a sequence and returns its number. It waits for [`Session::prompt`].
@@ -82,25 +86,33 @@ impl Session {
     /// # Errors
     /// The sampling options make no sense.
     pub fn open(&mut self, options: SequenceOptions) -> Result<usize> {
-        options.sampling.check()?;
-        for &tap in options.drafter.taps() {
-            if !self.taps.contains(&tap) {
-                self.taps.push(tap);
-            }
-        }
-        self.taps.sort_unstable();
+        self.accept(&options)?;
         self.sequences.push(Sequence::new(options));
         Ok(self.sequences.len() - 1)
+    }
+
+    /// Decodes a sequence in another way from its next prompt on. Its cache stays, but a
+    /// new drafter has seen nothing of it.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn reconfigure(&mut self, sequence: usize, options: SequenceOptions) -> Result<()> {
+        self.accept(&options)?;
+        self.sequences[sequence].options = options;
+        Ok(())
+    }
+
+    fn accept(&mut self, options: &SequenceOptions) -> Result<()> {
+        options.sampling.check()?;
+        self.taps.extend(options.drafter.taps());
+        self.taps.sort_unstable();
+        self.taps.dedup();
+        Ok(())
     }
 
     /// A sequence, by number.
     pub fn sequence(&self, index: usize) -> &Sequence {
         &self.sequences[index]
-    }
-
-    /// A sequence, by number.
-    pub fn sequence_mut(&mut self, index: usize) -> &mut Sequence {
-        &mut self.sequences[index]
     }
 
     /// One round for every live sequence: draft, verify in one forward pass, commit.
@@ -189,7 +201,9 @@ impl Session {
             }
         }
         for &node in &nodes {
-            sequence.table.commit(share.tree.token(node), share.slots[node]);
+            sequence
+                .table
+                .commit(share.tree.token(node), share.slots[node]);
         }
         let rejected = (0..share.tree.len()).filter(|node| !nodes.contains(node));
         self.pool.release(rejected.map(|node| share.slots[node]));
@@ -197,7 +211,10 @@ impl Session {
         let emitted = sequence.tokens[first..].to_vec();
         let drafted = share.tree.len() - 1;
         sequence.stats.record(drafted, accepted.min(emitted.len()));
-        let rows: Vec<u32> = nodes.iter().map(|&n| (share.first_row + n) as u32).collect();
+        let rows: Vec<u32> = nodes
+            .iter()
+            .map(|&n| (share.first_row + n) as u32)
+            .collect();
         sequence.options.drafter.observe(Observation {
             tokens: &sequence.table.tokens()[position..],
             position,
@@ -228,7 +245,8 @@ impl Session {
     /// # Errors
     /// A slot is lost or used twice.
     pub fn check_integrity(&self) -> Result<()> {
-        self.pool.check_integrity(self.sequences.iter().map(|s| &s.table))
+        self.pool
+            .check_integrity(self.sequences.iter().map(|s| &s.table))
     }
 }
 

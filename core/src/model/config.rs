@@ -1,5 +1,7 @@
 //! The numbers of a transformer of the LLaMA family, whatever file they came from.
 
+use crate::ops::Heads;
+
 /// Architecture and sizes, checked for sense by the reader that made it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
@@ -53,6 +55,15 @@ pub enum RopeScaling {
 }
 
 impl ModelConfig {
+    /// How attention splits its rows.
+    pub fn attention_heads(&self) -> Heads {
+        Heads {
+            query: self.heads,
+            kv: self.kv_heads,
+            dim: self.head_dim,
+        }
+    }
+
     /// Width of all query heads together.
     pub fn query_width(&self) -> usize {
         self.heads * self.head_dim

@@ -35,7 +35,10 @@ impl Transformer {
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Self> {
         let config = checkpoint.config()?;
-        let context = options.context.unwrap_or(config.context).min(config.context);
+        let context = options
+            .context
+            .unwrap_or(config.context)
+            .min(config.context);
         let mut loader = Loader {
             checkpoint,
             ops: &*ops,
@@ -85,7 +88,10 @@ impl<'a> Loader<'a> {
     }
 
     fn view(&self, role: Role, shape: &[usize]) -> Result<TensorView<'a>> {
-        let view = self.checkpoint.tensor(role)?.ok_or_else(|| self.missing(role))?;
+        let view = self
+            .checkpoint
+            .tensor(role)?
+            .ok_or_else(|| self.missing(role))?;
         if view.shape != shape {
             return Err(Error::Tensor {
                 path: self.checkpoint.path().into(),
@@ -100,7 +106,9 @@ impl<'a> Loader<'a> {
     /// Packs matrices of one width, stacked, in one dtype: the one asked for, or the
     /// most precise that their formats ask for.
     fn pack(&mut self, parts: &[(Role, usize)], inputs: usize) -> Result<Weight> {
-        let views = parts.iter().map(|&(role, rows)| self.view(role, &[rows, inputs]));
+        let views = parts
+            .iter()
+            .map(|&(role, rows)| self.view(role, &[rows, inputs]));
         let views: Vec<_> = views.collect::<Result<_>>()?;
         let coded = |dtype: &Dtype| views.iter().any(|v| Dtype::natural(v.format) == *dtype);
         let ends = matches!(parts, [(Role::Embedding | Role::Head, _)]);
@@ -215,6 +223,9 @@ impl<'a> Loader<'a> {
             let of = self.sizes.iter().filter(|(d, _)| *d == dtype);
             of.map(|(_, size)| size).sum::<usize>()
         };
-        Dtype::ALL.into_iter().max_by_key(|&dtype| total(dtype)).unwrap_or(Dtype::F32)
+        Dtype::ALL
+            .into_iter()
+            .max_by_key(|&dtype| total(dtype))
+            .unwrap_or(Dtype::F32)
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::ModelConfig;
 use crate::cache::KvPool;
 use crate::error::{Error, Result};
-use crate::ops::{HeadNorms, Heads, Linear, Norm, Ops, Rotary, Rows, Weight};
+use crate::ops::{HeadNorms, Linear, Norm, Ops, Rotary, Rows, Weight};
 use crate::weights::Dtype;
 
 /// A decoder of the LLaMA family, its weights packed for one device.
@@ -84,11 +84,7 @@ impl Transformer {
     pub fn forward(&self, rows: &Rows<'_>, cache: &mut KvPool, taps: &[usize]) -> Result<Features> {
         self.check(rows)?;
         let ops = &*self.ops;
-        let heads = Heads {
-            query: self.config.heads,
-            kv: self.config.kv_heads,
-            dim: self.config.head_dim,
-        };
+        let heads = self.config.attention_heads();
         let mut tapped = Vec::with_capacity(taps.len());
         let mut x = ops.embed(&self.embedding, &rows.tokens)?;
         for (index, layer) in self.layers.iter().enumerate() {

@@ -16,7 +16,7 @@ mod weight;
 use std::future::Future;
 use std::pin::Pin;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 pub use reference::Reference;
 pub use rows::Rows;
@@ -75,6 +75,16 @@ pub trait Ops: Send + Sync {
     /// layout this device likes. The parts become one weight `[sum of rows, cols]`.
     fn pack(&self, parts: &[Matrix<'_>]) -> Result<Weight> {
         reference::pack(self.device(), parts)
+    }
+
+    /// Zeroed room for one layer's keys and values, `[slots, kv heads, dim]` each, in
+    /// `dtype` (f32 or f16).
+    fn kv_layer(&self, slots: usize, heads: Heads, dtype: DType) -> Result<KvLayer> {
+        let zeros = || Tensor::zeros([slots, heads.kv, heads.dim], (self.device(), dtype));
+        Ok(KvLayer {
+            keys: zeros(),
+            values: zeros(),
+        })
     }
 
     /// Rows of an embedding table: `[tokens, hidden]`.

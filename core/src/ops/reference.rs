@@ -61,11 +61,7 @@ pub(super) fn norm_linear(
     })
 }
 
-pub(super) fn linear_add(
-    x: &Tensor<2>,
-    linear: &Linear,
-    residual: Tensor<2>,
-) -> Result<Tensor<2>> {
+pub(super) fn linear_add(x: &Tensor<2>, linear: &Linear, residual: Tensor<2>) -> Result<Tensor<2>> {
     Ok(residual + norm_linear(x, None, linear)?)
 }
 
@@ -81,10 +77,7 @@ pub(super) fn norm_gate_up(x: &Tensor<2>, norm: &Norm, gate_up: &Weight) -> Resu
 /// Rotates `[rows, heads, dim]`, its dimensions paired across the two halves.
 fn rotate(x: Tensor<3>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<3> {
     let half = x.dims()[2] / 2;
-    let (a, b) = (
-        x.clone().narrow(2, 0, half),
-        x.narrow(2, half, half),
-    );
+    let (a, b) = (x.clone().narrow(2, 0, half), x.narrow(2, half, half));
     Tensor::cat(
         vec![
             a.clone() * cos.clone() - b.clone() * sin.clone(),
@@ -125,8 +118,12 @@ pub(super) fn rotate_and_cache(
         let (slot, row) = (slot as usize, row..row + 1);
         let key = keys.clone().slice([row.clone()]).cast(dtype);
         let value = values.clone().slice([row]).cast(dtype);
-        cache.keys.inplace(|t| t.slice_assign([slot..slot + 1], key));
-        cache.values.inplace(|t| t.slice_assign([slot..slot + 1], value));
+        cache
+            .keys
+            .inplace(|t| t.slice_assign([slot..slot + 1], key));
+        cache
+            .values
+            .inplace(|t| t.slice_assign([slot..slot + 1], value));
     }
     Ok(queries.reshape([n, heads.query * heads.dim]))
 }

@@ -55,7 +55,11 @@ impl Weight {
 
 impl fmt::Debug for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Weight[{}, {}] {}", self.outputs, self.inputs, self.dtype)
+        write!(
+            f,
+            "Weight[{}, {}] {}",
+            self.outputs, self.inputs, self.dtype
+        )
     }
 }
 

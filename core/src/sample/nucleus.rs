@@ -59,7 +59,8 @@ impl Candidates {
         // Tokens lighter than this weigh less than 1 - p together: never needed.
         let floor = self.total * f64::from(1.0 - p) / self.entries.len() as f64;
         let goal = self.total * f64::from(p);
-        self.entries.retain(|&(_, weight)| f64::from(weight) >= floor);
+        self.entries
+            .retain(|&(_, weight)| f64::from(weight) >= floor);
         self.sort();
         let mut sum = 0.0;
         let enough = |&(_, weight): &(u32, f32)| {

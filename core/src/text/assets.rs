@@ -60,7 +60,11 @@ fn vocabulary(gguf: &Gguf) -> Result<GgufVocab> {
         model: text("model").ok_or_else(|| missing("model"))?,
         pre: text("pre"),
         tokens: strings("tokens").ok_or_else(|| missing("tokens"))?,
-        token_types: types.unwrap_or_default().into_iter().map(|t| t as i32).collect(),
+        token_types: types
+            .unwrap_or_default()
+            .into_iter()
+            .map(|t| t as i32)
+            .collect(),
         merges: strings("merges").unwrap_or_default(),
         scores: value("scores").and_then(Value::as_f32s).unwrap_or_default(),
         bos: id("bos_token_id"),

@@ -130,7 +130,12 @@ unsafe impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn fma(a: F, b: F, c: F) -> F {
-        unsafe { (_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
+        unsafe {
+            (
+                _mm256_fmadd_ps(a.0, b.0, c.0),
+                _mm256_fmadd_ps(a.1, b.1, c.1),
+            )
+        }
     }
     #[inline(always)]
     unsafe fn max(a: F, b: F) -> F {
@@ -143,7 +148,12 @@ unsafe impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn round(a: F) -> F {
         const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-        unsafe { (_mm256_round_ps::<NEAREST>(a.0), _mm256_round_ps::<NEAREST>(a.1)) }
+        unsafe {
+            (
+                _mm256_round_ps::<NEAREST>(a.0),
+                _mm256_round_ps::<NEAREST>(a.1),
+            )
+        }
     }
     #[inline(always)]
     unsafe fn pow2(n: F) -> F {
@@ -195,17 +205,16 @@ unsafe impl Simd for Avx2 {
             }
             let ones = _mm256_set1_epi16(1);
             for sum in &mut sums {
-                *sum = (_mm256_madd_epi16(sum.0, ones), _mm256_madd_epi16(sum.1, ones));
+                *sum = (
+                    _mm256_madd_epi16(sum.0, ones),
+                    _mm256_madd_epi16(sum.1, ones),
+                );
             }
             sums
         }
     }
     #[inline(always)]
-    unsafe fn dot_q8<const R: usize>(
-        w: *const u8,
-        x: [*const i8; R],
-        _sums: [i32; R],
-    ) -> [I; R] {
+    unsafe fn dot_q8<const R: usize>(w: *const u8, x: [*const i8; R], _sums: [i32; R]) -> [I; R] {
         unsafe {
             let mut sums = [(_mm256_setzero_si256(), _mm256_setzero_si256()); R];
             let offset = _mm256_set1_epi8(-128);

@@ -20,7 +20,15 @@ pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
         let r = S::fma(n, S::splat(-LN2_LOW), r);
         // 1 + r + r^2 (1/2 + r/6 + ...): Taylor coefficients, enough for |r| <= 0.35.
         let mut p = S::splat(1.0 / 5040.0);
-        for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        for c in [
+            1.0 / 720.0,
+            1.0 / 120.0,
+            1.0 / 24.0,
+            1.0 / 6.0,
+            0.5,
+            1.0,
+            1.0,
+        ] {
             p = S::fma(p, r, S::splat(c));
         }
         S::mul(p, S::pow2(n))

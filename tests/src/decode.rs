@@ -1,0 +1,76 @@
+//! Running a session to its end.
+
+use std::sync::Arc;
+
+use eaglet_core::draft::{Budget, Drafter};
+use eaglet_core::engine::{FinishReason, Limits, SequenceOptions, Session, SessionOptions, Stats};
+use eaglet_core::model::Transformer;
+use eaglet_core::sample::Sampling;
+
+pub const BUDGET: Budget = Budget { nodes: 6, depth: 5 };
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    pub ids: Vec<u32>,
+    pub finish: FinishReason,
+    pub stats: Stats,
+}
+
+pub fn options(sampling: &Sampling, max: usize, drafter: Box<dyn Drafter>) -> SequenceOptions {
+    SequenceOptions {
+        sampling: sampling.clone(),
+        limits: Limits {
+            eos: Vec::new(),
+            max_tokens: Some(max),
+        },
+        drafter,
+        budget: BUDGET,
+    }
+}
+
+pub fn session(target: &Arc<Transformer>, sequences: usize) -> Session {
+    let options = SessionOptions {
+        sequences,
+        nodes: BUDGET.nodes,
+    };
+    Session::new(target.clone(), options).unwrap()
+}
+
+/// Answers a prompt in a session of its own.
+pub fn decode(target: &Arc<Transformer>, prompt: &[u32], options: SequenceOptions) -> Decoded {
+    let mut session = session(target, 1);
+    session.open(options).unwrap();
+    answer(&mut session, 0, prompt)
+}
+
+/// Answers a prompt in a sequence of a session, alone.
+pub fn answer(session: &mut Session, sequence: usize, prompt: &[u32]) -> Decoded {
+    let mut ids = Vec::new();
+    let mut watch = |_, token| {
+        ids.push(token);
+        Ok(false)
+    };
+    let finish = pollster::block_on(async {
+        let mut finish = session
+            .prompt(sequence, prompt, &mut watch)
+            .await
+            .unwrap()
+            .finish;
+        while finish.is_none() {
+            let emissions = session.round(&mut watch).await.unwrap();
+            finish = emissions
+                .iter()
+                .find(|e| e.sequence == sequence)
+                .unwrap()
+                .finish;
+        }
+        finish.unwrap()
+    });
+    session.check_integrity().unwrap();
+    Decoded {
+        ids,
+        finish,
+        stats: session.sequence(sequence).stats().clone(),
+    }
+}

@@ -1,0 +1,288 @@
+//! Every fused operation of every instruction set against its reference body, and
+//! against itself with other rows and other slots in the call.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::path::Path;
+
+use burn::tensor::{DType, Tensor, TensorData};
+use eaglet_backends::cpu::{CpuOps, simd::Isa};
+use eaglet_core::ops::{Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight};
+use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
+use eaglet_tests::numbers::{relative_error, spread};
+
+const WIDTHS: [(usize, usize); 4] = [(64, 32), (192, 96), (100, 64), (17, 32)];
+
+fn devices() -> Vec<CpuOps> {
+    let sets = Isa::available();
+    sets.iter()
+        .flat_map(|&isa| [1, 3].map(|threads| CpuOps::with_isa(threads, isa)))
+        .collect()
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn matrix(seed: u64, rows: usize, cols: usize, dtype: Dtype) -> Matrix<'static> {
+    let bytes = spread(seed, rows * cols)
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect::<Vec<_>>();
+    let view = TensorView {
+        name: "w".into(),
+        shape: vec![rows, cols],
+        format: BlockFormat::F32,
+        bytes: bytes.into(),
+    };
+    Matrix::new(Path::new("test"), view, dtype).unwrap()
+}
+
+fn rows_of(ops: &dyn Ops, seed: u64, rows: usize, cols: usize) -> Tensor<2> {
+    let data = TensorData::new(spread(seed, rows * cols), [rows, cols]);
+    Tensor::from_data(data, ops.device())
+}
+
+fn vector(ops: &dyn Ops, seed: u64, len: usize) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(spread(seed, len), [len]), ops.device())
+}
+
+/// What 8-bit activations cost: rounding to 1/254 of a block's largest value. Floats
+/// only differ by the order of their sums.
+fn tolerance(dtype: Dtype) -> f32 {
+    match dtype {
+        Dtype::F32 | Dtype::F16 => 1e-5,
+        Dtype::Q8 | Dtype::Q4 => 1e-2,
+    }
+}
+
+/// The weight, norm and bias of a layer on a device.
+fn layer(ops: &dyn Ops, out: usize, cols: usize, dtype: Dtype) -> (Linear, Norm) {
+    let weight = ops.pack(&[matrix(1, out, cols, dtype)]).unwrap();
+    let linear = Linear {
+        weight,
+        bias: Some(vector(ops, 2, out)),
+    };
+    let norm = Norm {
+        weight: vector(ops, 3, cols),
+        epsilon: 1e-5,
+    };
+    (linear, norm)
+}
+
+#[test]
+fn linear_layers_match_the_reference() {
+    for ops in devices() {
+        let reference = Reference(ops.device().clone());
+        for dtype in Dtype::ALL {
+            for (out, cols) in WIDTHS {
+                for rows in [1, 2, 3, 7, 16, 33] {
+                    let x = rows_of(&ops, 4, rows, cols);
+                    let residual = rows_of(&ops, 5, rows, out);
+                    let run = |ops: &dyn Ops| {
+                        let (linear, norm) = layer(ops, out, cols, dtype);
+                        [
+                            values(ops.norm_linear(&x, None, &linear).unwrap()),
+                            values(ops.norm_linear(&x, Some(&norm), &linear).unwrap()),
+                            values(ops.linear_add(&x, &linear, residual.clone()).unwrap()),
+                        ]
+                    };
+                    for (found, expected) in run(&ops).iter().zip(&run(&reference)) {
+                        let error = relative_error(found, expected);
+                        let isa = ops.isa();
+                        assert!(
+                            error < tolerance(dtype),
+                            "{isa} {dtype} {out}x{cols}, {rows} rows: {error}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gate_and_up_match_the_reference() {
+    for ops in devices() {
+        let reference = Reference(ops.device().clone());
+        for dtype in Dtype::ALL {
+            // 24 is no whole number of panels: the unfused way.
+            for inner in [32, 24] {
+                let x = rows_of(&ops, 4, 5, 64);
+                let run = |ops: &dyn Ops| {
+                    let parts = [matrix(6, inner, 64, dtype), matrix(7, inner, 64, dtype)];
+                    let weight = ops.pack(&parts).unwrap();
+                    let (_, norm) = layer(ops, 1, 64, dtype);
+                    values(ops.norm_gate_up(&x, &norm, &weight).unwrap())
+                };
+                let error = relative_error(&run(&ops), &run(&reference));
+                assert!(
+                    error < tolerance(dtype),
+                    "{} {dtype} {inner}: {error}",
+                    ops.isa()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn embeddings_match_the_reference() {
+    for ops in devices() {
+        let reference = Reference(ops.device().clone());
+        for dtype in Dtype::ALL {
+            let run = |ops: &dyn Ops| {
+                let table = ops.pack(&[matrix(8, 50, 64, dtype)]).unwrap();
+                values(ops.embed(&table, &[49, 0, 16, 15, 0]).unwrap())
+            };
+            assert_eq!(run(&ops), run(&reference), "{} {dtype}", ops.isa());
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_alone_and_among_others_and_on_every_instruction_set() {
+    for dtype in Dtype::ALL {
+        let mut first: Option<Vec<f32>> = None;
+        for ops in devices() {
+            let (linear, norm) = layer(&ops, 100, 96, dtype);
+            let all = rows_of(&ops, 9, 64, 96);
+            let together = values(ops.norm_linear(&all, Some(&norm), &linear).unwrap());
+            let mut start = 0;
+            for count in [1, 2, 3, 4, 5, 8, 11, 30] {
+                let part = all.clone().slice([start..start + count]);
+                let part = values(ops.norm_linear(&part, Some(&norm), &linear).unwrap());
+                assert_eq!(
+                    part,
+                    together[start * 100..(start + count) * 100],
+                    "{dtype} {count}"
+                );
+                start += count;
+            }
+            let first = first.get_or_insert(together.clone());
+            assert_eq!(*first, together, "{} {dtype}", ops.isa());
+        }
+    }
+}
+
+const HEADS: Heads = Heads {
+    query: 6,
+    kv: 2,
+    dim: 32,
+};
+
+fn rotary(ops: &dyn Ops) -> Rotary {
+    let table = |seed| rows_of(ops, seed, 40, HEADS.dim / 2);
+    Rotary {
+        cos: table(20),
+        sin: table(21),
+    }
+}
+
+fn cache(ops: &dyn Ops, slots: usize, dtype: DType) -> KvLayer {
+    let zeros = || Tensor::zeros([slots, HEADS.kv, HEADS.dim], (ops.device(), dtype));
+    KvLayer {
+        keys: zeros(),
+        values: zeros(),
+    }
+}
+
+/// Runs a prompt of `slots.len()` tokens through attention, each in the slot given.
+fn attend(ops: &dyn Ops, slots: &[u32], dtype: DType) -> (Vec<f32>, KvLayer) {
+    let width = (HEADS.query + 2 * HEADS.kv) * HEADS.dim;
+    let qkv = rows_of(ops, 22, slots.len(), width);
+    let mut rows = Rows::default();
+    let table = rows.add_table(slots);
+    for (i, &slot) in slots.iter().enumerate() {
+        rows.push(0, slot, table, i as u32 + 1, &[]);
+    }
+    let mut layer = cache(ops, 64, dtype);
+    let queries = ops
+        .rotate_and_cache(qkv, HEADS, &rotary(ops), None, &mut layer, &rows)
+        .unwrap();
+    (
+        values(ops.path_attention(&queries, HEADS, &layer, &rows).unwrap()),
+        layer,
+    )
+}
+
+#[test]
+fn attention_matches_the_reference() {
+    let slots: Vec<u32> = (0..37).map(|i| (i * 7) % 64).collect();
+    for ops in devices() {
+        let reference = Reference(ops.device().clone());
+        for dtype in [DType::F32, DType::F16] {
+            let (found, cache) = attend(&ops, &slots, dtype);
+            let (expected, reference_cache) = attend(&reference, &slots, dtype);
+            assert!(
+                relative_error(&found, &expected) < 2e-5,
+                "{} {dtype:?}",
+                ops.isa()
+            );
+            let keys = |layer: KvLayer| values(layer.keys.cast(DType::F32));
+            assert!(relative_error(&keys(cache), &keys(reference_cache)) < 1e-3);
+        }
+    }
+}
+
+#[test]
+fn attention_has_the_same_bits_in_a_tree_in_other_slots_and_on_every_instruction_set() {
+    for dtype in [DType::F32, DType::F16] {
+        let mut first: Option<Vec<f32>> = None;
+        for ops in devices() {
+            let (plain, _) = attend(&ops, &(0..37).collect::<Vec<_>>(), dtype);
+            let scattered: Vec<u32> = (0..37).map(|i| 63 - (i * 5) % 64).collect();
+            assert_eq!(attend(&ops, &scattered, dtype).0, plain);
+
+            // The last five rows again, as a path beyond 32 committed positions, in new
+            // slots, and all five in one call with a rejected sibling between.
+            let (_, mut layer) = attend(&ops, &scattered, dtype);
+            let width = (HEADS.query + 2 * HEADS.kv) * HEADS.dim;
+            let qkv = rows_of(&ops, 22, 37, width);
+            let free: Vec<u32> = (0..64).filter(|slot| !scattered.contains(slot)).collect();
+            let committed = &scattered[..32];
+            let mut rows = Rows::default();
+            let table = rows.add_table(committed);
+            let picked = [32, 33, 3, 34, 35, 36];
+            for (i, &from) in picked.iter().enumerate() {
+                let mut path: Vec<u32> = (0..=i).filter(|&j| j != 2).map(|j| free[j]).collect();
+                if from == 3 {
+                    path = vec![free[0], free[2]];
+                }
+                rows.push(0, free[i], table, 32, &path);
+            }
+            let parts = picked
+                .iter()
+                .map(|&i| qkv.clone().slice([i..i + 1]))
+                .collect();
+            let queries = ops
+                .rotate_and_cache(
+                    Tensor::cat(parts, 0),
+                    HEADS,
+                    &rotary(&ops),
+                    None,
+                    &mut layer,
+                    &rows,
+                )
+                .unwrap();
+            let mixed = values(ops.path_attention(&queries, HEADS, &layer, &rows).unwrap());
+            let row = |values: &[f32], i: usize| {
+                values[i * HEADS.query * HEADS.dim..(i + 1) * HEADS.query * HEADS.dim].to_vec()
+            };
+            for (i, &from) in picked.iter().enumerate().filter(|(_, from)| **from != 3) {
+                assert_eq!(row(&mixed, i), row(&plain, from), "row {from}");
+            }
+            let first = first.get_or_insert(plain.clone());
+            assert_eq!(*first, plain, "{}", ops.isa());
+        }
+    }
+}
+
+#[test]
+fn a_weight_of_another_device_is_an_error() {
+    let ops = CpuOps::new(1);
+    let reference = Reference(ops.device().clone());
+    let weight: Weight = reference.pack(&[matrix(1, 16, 32, Dtype::F32)]).unwrap();
+    let x = rows_of(&ops, 4, 1, 32);
+    assert!(ops.norm_linear(&x, None, &weight.into()).is_err());
+}
