@@ -206,7 +206,7 @@ fn the_default_model_never_changes_a_token() {
         for prompt in &prompts {
             for sampling in samplings() {
                 let mut run = |sequence, drafter| {
-                    let options = options(&sampling, 24, drafter);
+                    let options = options(&sampling, 16, drafter);
                     session.reconfigure(sequence, options).unwrap();
                     answer(&mut session, sequence, prompt)
                 };

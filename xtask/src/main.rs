@@ -1,5 +1,6 @@
 //! The project's chores. `cargo xtask help` lists them.
 
+mod bench;
 mod requirements;
 mod steps;
 mod test;
@@ -12,8 +13,9 @@ The project's chores.
 Usage: cargo xtask <CHORE>
 
 Chores:
-  test   Everything that must pass: format, lints, the default model, all tests
-  help   This text
+  test             Everything that must pass: format, lints, the default model, all tests
+  bench [PYTHON]   This machine's figures; with a Python that has xllamacpp, beside llama.cpp
+  help             This text
 
 With CI=true a missing part of the machine is a failure; otherwise the steps that
 need it are skipped, with the reason.";
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
         ["test"] => test::run(),
+        ["bench"] => bench::run(None),
+        ["bench", python] => bench::run(Some(python)),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

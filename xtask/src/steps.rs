@@ -78,7 +78,7 @@ fn cargo(step: &Step) -> Outcome {
 }
 
 /// The workspace, wherever the chore was called from.
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
 }
