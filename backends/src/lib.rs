@@ -38,8 +38,8 @@ pub fn open(spec: DeviceSpec, threads: Option<usize>) -> Result<Backend> {
                 ops: Arc::new(ops),
             })
         }
-        DeviceSpec::Cuda(_) | DeviceSpec::Wgpu(_) => Err(Error::Device(format!(
-            "{spec} is not available: this build supports the CPU only; use --device cpu"
+        DeviceSpec::Cuda(_) | DeviceSpec::Wgpu(_) => Err(Error::Invalid(format!(
+            "device {spec} is not available: this build supports the CPU only; use --device cpu"
         ))),
     }
 }

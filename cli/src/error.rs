@@ -1,7 +1,7 @@
 //! How a run of `eaglet` fails: one message and one exit code.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::store;
@@ -26,6 +26,15 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::ClosedPipe,
             _ => Self::Runtime(format!("cannot write to standard output: {error}")),
+        }
+    }
+
+    /// Tells the person, on standard error.
+    pub fn tell(&self) {
+        if !matches!(self, Self::ClosedPipe) {
+            // `anstream` drops the colours off a terminal; a closed standard error
+            // leaves the exit code to speak.
+            let _ = writeln!(anstream::stderr(), "\x1b[1;31merror:\x1b[0m {self}");
         }
     }
 

@@ -70,10 +70,10 @@ pub enum Error {
     /// The chat template is malformed or refused the messages.
     #[error("chat template: {0}")]
     Template(String),
-    /// A device could not be opened or failed while running.
+    /// A device failed while running. One that is not there is [`Error::Invalid`].
     #[error("device: {0}")]
     Device(String),
-    /// An option has a value that makes no sense.
+    /// An option has a value that makes no sense, or none on this machine.
     #[error("{0}")]
     Invalid(String),
 }

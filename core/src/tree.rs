@@ -3,12 +3,14 @@
 /// Drafted tokens that continue the last emitted one, the root.
 ///
 /// Node 0 is the root; every other node comes after its parent, so a path is read by
-/// walking parents down to 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// walking parents down to 0. Each node carries an estimate of how likely it is to be
+/// accepted, which decides what is worth verifying and never what is emitted.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     tokens: Vec<u32>,
     parents: Vec<u32>,
     depths: Vec<u32>,
+    chances: Vec<f32>,
 }
 
 impl Tree {
@@ -18,33 +20,49 @@ impl Tree {
             tokens: vec![root],
             parents: vec![0],
             depths: vec![0],
+            chances: vec![1.0],
         }
     }
 
-    /// The root and a chain of tokens, each the child of the one before.
+    /// The root and a chain of tokens, each the child of the one before, all sure.
     pub fn chain(root: u32, tokens: &[u32]) -> Self {
         let mut tree = Self::new(root);
-        tree.graft(0, tokens);
+        tree.graft(0, tokens, 1.0);
         tree
     }
 
-    /// Adds a child and returns its node. Adding a token that the parent has already
-    /// returns the node that is there: two children of one token would be one too many.
-    pub fn add(&mut self, parent: usize, token: u32) -> usize {
+    /// Adds a child and returns its node; `chance` is that of the child being accepted
+    /// if its parent is. Adding a token that the parent has already returns the node
+    /// that is there: two children of one token would be one too many.
+    pub fn add(&mut self, parent: usize, token: u32, chance: f32) -> usize {
         if let Some(node) = self.child(parent, token) {
             return node;
         }
         self.tokens.push(token);
         self.parents.push(parent as u32);
         self.depths.push(self.depths[parent] + 1);
+        // Never above its parent's, and NaN counts as hopeless.
+        self.chances.push(chance.max(0.0).min(1.0));
         self.tokens.len() - 1
     }
 
     /// Adds a chain of tokens below a node, sharing the prefix that is there already.
-    pub fn graft(&mut self, parent: usize, tokens: &[u32]) {
-        tokens
-            .iter()
-            .fold(parent, |node, &token| self.add(node, token));
+    pub fn graft(&mut self, parent: usize, tokens: &[u32], chance: f32) {
+        let add = |node, &token: &u32| self.add(node, token, chance);
+        tokens.iter().fold(parent, add);
+    }
+
+    /// Drops every node that `keep` (one entry a node) does not hold, and with a node
+    /// all its descendants. The root stays.
+    pub fn retain(&mut self, keep: &[bool]) {
+        let old = std::mem::replace(self, Self::new(self.tokens[0]));
+        let mut moved = vec![None; old.len()];
+        moved[0] = Some(0);
+        for node in 1..old.len() {
+            if let (true, Some(parent)) = (keep[node], moved[old.parents[node] as usize]) {
+                moved[node] = Some(self.add(parent, old.tokens[node], old.chances[node]));
+            }
+        }
     }
 
     /// The child of `parent` that holds `token`.
@@ -62,6 +80,16 @@ impl Tree {
     /// A node's token.
     pub fn token(&self, node: usize) -> u32 {
         self.tokens[node]
+    }
+
+    /// A node's parent; the root is its own.
+    pub fn parent(&self, node: usize) -> usize {
+        self.parents[node] as usize
+    }
+
+    /// The estimated chance that a node is accepted if its parent is; 1 for the root.
+    pub fn chance(&self, node: usize) -> f32 {
+        self.chances[node]
     }
 
     /// A node's distance from the root.
@@ -94,12 +122,23 @@ mod tests {
     #[test]
     fn chains_share_their_prefix() {
         let mut tree = Tree::chain(7, &[1, 2, 3]);
-        tree.graft(0, &[1, 2, 4]);
-        tree.graft(0, &[5]);
+        tree.graft(0, &[1, 2, 4], 0.5);
+        tree.graft(0, &[5], f32::NAN);
         assert_eq!((tree.len(), tree.height()), (6, 3));
         assert_eq!(tree.path(4), [0, 1, 2, 4]);
-        assert_eq!(tree.token(4), 4);
+        assert_eq!((tree.token(4), tree.chance(4)), (4, 0.5));
         assert_eq!(tree.child(0, 5), Some(5));
         assert_eq!(tree.child(1, 5), None);
+        assert_eq!(tree.chance(5), 0.0);
+    }
+
+    #[test]
+    fn a_dropped_node_takes_its_descendants_along() {
+        let mut tree = Tree::chain(7, &[1, 2, 3]);
+        tree.graft(0, &[1, 4], 1.0);
+        tree.retain(&[true, true, false, true, true]);
+        let mut expected = Tree::chain(7, &[1]);
+        expected.graft(0, &[1, 4], 1.0);
+        assert_eq!(tree, expected);
     }
 }

@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn the_walk_follows_the_draws_and_ends_where_no_child_matches() {
         let mut tree = Tree::chain(9, &[1, 2]);
-        tree.graft(0, &[3, 4]);
+        tree.graft(0, &[3, 4], 1.0);
         let walk = |draws: &[u32]| {
             let mut draws = draws.iter().copied();
             walk(&tree, |_| Ok(draws.next().unwrap())).unwrap()

@@ -37,7 +37,7 @@ fn main() {
     );
     for isa in Isa::available() {
         for dtype in [Dtype::Q4, Dtype::Q8, Dtype::F16, Dtype::F32] {
-            if isa == Isa::Portable && dtype != Dtype::Q4 {
+            if isa == Isa::portable() && dtype != Dtype::Q4 {
                 continue;
             }
             let options = LoadOptions {

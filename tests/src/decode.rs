@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use eaglet_core::draft::{Budget, Drafter};
-use eaglet_core::engine::{FinishReason, Limits, SequenceOptions, Session, SessionOptions, Stats};
+use eaglet_core::engine::{
+    FinishReason, Limits, SequenceOptions, Session, SessionOptions, Sizing, Stats,
+};
 use eaglet_core::model::Transformer;
 use eaglet_core::sample::Sampling;
 
@@ -26,6 +28,7 @@ pub fn options(sampling: &Sampling, max: usize, drafter: Box<dyn Drafter>) -> Se
         },
         drafter,
         budget: BUDGET,
+        sizing: Sizing::Fixed,
     }
 }
 
@@ -47,9 +50,9 @@ pub fn decode(target: &Arc<Transformer>, prompt: &[u32], options: SequenceOption
 /// Answers a prompt in a sequence of a session, alone.
 pub fn answer(session: &mut Session, sequence: usize, prompt: &[u32]) -> Decoded {
     let mut ids = Vec::new();
-    let mut watch = |_, token| {
+    let mut watch = |_: usize, token| {
         ids.push(token);
-        Ok(false)
+        false
     };
     let finish = pollster::block_on(async {
         let mut finish = session

@@ -69,7 +69,7 @@ impl Drafter for Bushy {
                 (Some(&token), 0) => token,
                 _ => pick(self.vocab as usize) as u32,
             };
-            tree.add(parent, token);
+            tree.add(parent, token, 0.5);
         }
         Box::pin(ready(Ok(tree)))
     }

@@ -7,6 +7,8 @@
 pub mod decode;
 pub mod default_model;
 pub mod drafters;
+pub mod heads;
 pub mod naive;
 pub mod numbers;
+pub mod text;
 pub mod tiny;

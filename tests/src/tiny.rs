@@ -10,6 +10,7 @@ use eaglet_core::weights::testing::GgufWriter;
 use eaglet_core::weights::{BlockFormat, Checkpoint, Dtype, Gguf, Role, SafetensorsFolder, Value};
 
 use crate::numbers::spread;
+use crate::text;
 
 pub const HIDDEN: usize = 64;
 pub const INNER: usize = 96;
@@ -25,15 +26,38 @@ pub const EPSILON: f32 = 1e-5;
 pub struct Tiny {
     pub architecture: &'static str,
     pub head_dim: usize,
+    pub vocab: usize,
+    /// Positions that the model claims to be trained for.
+    pub context: usize,
     pub tensors: BTreeMap<Role, (Vec<usize>, Vec<f32>)>,
 }
 
 impl Tiny {
     pub fn new(architecture: &'static str, seed: u64) -> Self {
+        Self::with_vocab(architecture, seed, VOCAB)
+    }
+
+    /// A model of [`text`]'s vocabulary that answers in printable ASCII.
+    pub fn talking(seed: u64) -> Self {
+        let mut tiny = Self::with_vocab("llama", seed, text::VOCAB);
+        // Rows of zeros give logits of zero, which 95 others outdo.
+        if let Some((_, head)) = tiny.tensors.get_mut(&Role::Head) {
+            for (id, row) in head.chunks_exact_mut(HIDDEN).enumerate() {
+                if !(0x20..0x7f).contains(&id) {
+                    row.fill(0.0);
+                }
+            }
+        }
+        tiny
+    }
+
+    pub fn with_vocab(architecture: &'static str, seed: u64, vocab: usize) -> Self {
         let head_dim = if architecture == "qwen3" { 32 } else { 16 };
         let mut tiny = Self {
             architecture,
             head_dim,
+            vocab,
+            context: CONTEXT,
             tensors: BTreeMap::new(),
         };
         let (query, kv) = (HEADS * head_dim, KV_HEADS * head_dim);
@@ -44,8 +68,8 @@ impl Tiny {
             tiny.tensors.insert(role, (shape.to_vec(), values));
         };
         // An embedding and head large enough that greedy text varies.
-        add(Role::Embedding, &[VOCAB, HIDDEN], 1.0, 0.0);
-        add(Role::Head, &[VOCAB, HIDDEN], 1.0, 0.0);
+        add(Role::Embedding, &[vocab, HIDDEN], 1.0, 0.0);
+        add(Role::Head, &[vocab, HIDDEN], 1.0, 0.0);
         add(Role::FinalNorm, &[HIDDEN], 0.2, 1.0);
         for l in 0..LAYERS {
             add(Role::AttentionNorm(l), &[HIDDEN], 0.2, 1.0);
@@ -76,6 +100,20 @@ impl Tiny {
 
     /// A GGUF file, its Q and K permuted where llama.cpp does so.
     pub fn gguf(&self) -> Vec<u8> {
+        self.writer().finish()
+    }
+
+    /// The same with the tokenizer and chat template of [`text`].
+    pub fn gguf_with_text(&self) -> Vec<u8> {
+        text::add_template(text::add_vocabulary(self.writer())).finish()
+    }
+
+    /// The same with the tokenizer alone: a base model, which knows no conversation.
+    pub fn gguf_with_vocabulary(&self) -> Vec<u8> {
+        text::add_vocabulary(self.writer()).finish()
+    }
+
+    fn writer(&self) -> GgufWriter {
         let key = |name: &str| format!("{}.{name}", self.architecture);
         let number = |value: usize| Value::U32(value as u32);
         let mut writer = GgufWriter::new()
@@ -84,7 +122,7 @@ impl Tiny {
                 Value::String(self.architecture.into()),
             )
             .metadata(&key("block_count"), number(LAYERS))
-            .metadata(&key("context_length"), number(CONTEXT))
+            .metadata(&key("context_length"), number(self.context))
             .metadata(&key("embedding_length"), number(HIDDEN))
             .metadata(&key("feed_forward_length"), number(INNER))
             .metadata(&key("attention.head_count"), number(HEADS))
@@ -104,7 +142,7 @@ impl Tiny {
             };
             writer = writer.tensor(&role.gguf(), shape, BlockFormat::F32, bytes(&values));
         }
-        writer.finish()
+        writer
     }
 
     /// The files of a Hugging Face folder: config.json and model.safetensors.
@@ -112,8 +150,8 @@ impl Tiny {
         let config = serde_json::json!({
             "model_type": self.architecture, "hidden_size": HIDDEN, "intermediate_size": INNER,
             "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
-            "num_key_value_heads": KV_HEADS, "head_dim": self.head_dim, "vocab_size": VOCAB,
-            "max_position_embeddings": CONTEXT, "rms_norm_eps": EPSILON, "rope_theta": THETA,
+            "num_key_value_heads": KV_HEADS, "head_dim": self.head_dim, "vocab_size": self.vocab,
+            "max_position_embeddings": self.context, "rms_norm_eps": EPSILON, "rope_theta": THETA,
             "hidden_act": "silu", "tie_word_embeddings": false,
         });
         let mut header = serde_json::Map::new();

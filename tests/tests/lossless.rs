@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use eaglet_backends::cpu::CpuOps;
 use eaglet_core::draft::{Drafter, Ngram, NgramOptions, Plain};
+use eaglet_core::engine::Sizing;
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::sample::{Penalties, Sampling};
 use eaglet_core::text::{Message, Role, TextAssets, encode_chat};
@@ -89,24 +90,30 @@ fn small_models_of_every_kind_never_change_a_token() {
                         .iter()
                         .map(|v| ((v + 1.0) * 0.5 * tiny::VOCAB as f32) as u32)
                         .collect();
-                    let run = |drafter| decode(&target, &prompt, options(&sampling, 60, drafter));
-                    let plain = run(Box::new(Plain));
+                    let run = |drafter, sizing| {
+                        let mut options = options(&sampling, 60, drafter);
+                        options.sizing = sizing;
+                        decode(&target, &prompt, options)
+                    };
+                    let plain = run(Box::new(Plain), Sizing::Fixed);
                     assert_eq!(plain.ids.len(), 60);
-                    for drafter in drafters(&prompt, &plain, tiny::VOCAB as u32) {
-                        let name = drafter.name();
-                        let found = run(drafter);
-                        assert_eq!(
-                            (&found.ids, found.finish),
-                            (&plain.ids, plain.finish),
-                            "{architecture} {dtype} {name} {sampling:?}"
-                        );
-                        tokens += found.ids.len();
+                    for sizing in [Sizing::Fixed, Sizing::Measured] {
+                        for drafter in drafters(&prompt, &plain, tiny::VOCAB as u32) {
+                            let name = drafter.name();
+                            let found = run(drafter, sizing);
+                            assert_eq!(
+                                (&found.ids, found.finish),
+                                (&plain.ids, plain.finish),
+                                "{architecture} {dtype} {name} {sizing:?} {sampling:?}"
+                            );
+                            tokens += found.ids.len();
+                        }
                     }
                 }
             }
         }
     }
-    assert_eq!(tokens, 3 * 4 * 5 * 3 * 4 * 60);
+    assert_eq!(tokens, 3 * 4 * 5 * 3 * 2 * 4 * 60);
 }
 
 #[test]
@@ -148,7 +155,7 @@ fn sequences_side_by_side_are_what_they_are_alone() {
         let mut ids = vec![Vec::new(); prompts.len()];
         let mut watch = |sequence: usize, token| {
             ids[sequence].push(token);
-            Ok(false)
+            false
         };
         pollster::block_on(async {
             for (i, prompt) in prompts.iter().enumerate() {

@@ -104,7 +104,7 @@ fn tokens_and_positions_out_of_range_are_errors() {
         .open(decode::options(&Sampling::default(), 4, Box::new(Plain)))
         .unwrap();
     let mut prompt = |tokens: &[u32]| {
-        let mut watch = |_, _| Ok(false);
+        let mut watch = |_: usize, _: u32| false;
         pollster::block_on(session.prompt(0, tokens, &mut watch)).map_err(|e| e.to_string())
     };
     assert!(prompt(&[]).unwrap_err().contains("empty"));

@@ -35,6 +35,7 @@ fn over_rows(threads: &Threads, rows: usize, job: impl Fn(Range<usize>) + Sync) 
 
 /// Norms rows of `width` values, or copies them where there is no norm.
 pub fn norm(x: &[f32], width: usize, norm: NormSlice<'_>, isa: Isa, threads: &Threads) -> Vec<f32> {
+    assert_eq!(norm.0.len(), width, "a norm has a weight a column");
     let rows = x.len() / width;
     let mut y = vec![0.0; x.len()];
     let out = Unshared::new(&mut y);
@@ -144,8 +145,13 @@ impl Kernel for QuantiseBlocks<'_> {
                 let mut lanes = [0.0; LANES];
                 S::store(lanes.as_mut_ptr(), sizes);
                 let largest = lanes.iter().fold(0.0, |a: f32, &b| a.max(b));
-                *scale = largest / 127.0;
-                let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+                // NaN where a value is not finite, else 0: damage must reach the output.
+                let damage = S::sum(S::mul(S::add(low, high), S::splat(0.0)));
+                *scale = largest / 127.0 + damage;
+                let inverse = match 127.0 / largest {
+                    inverse if inverse.is_finite() => inverse,
+                    _ => 0.0, // Nothing, or too little to be told from it.
+                };
                 let (low, high) = (
                     S::round(S::mul(low, S::splat(inverse))),
                     S::round(S::mul(high, S::splat(inverse))),

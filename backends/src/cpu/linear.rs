@@ -36,6 +36,16 @@ pub fn linear(
 ) {
     let width = weight.inputs;
     let rows = x.len() / width;
+    let y_width = match finish {
+        Finish::Gate => weight.outputs / 2,
+        _ => weight.outputs,
+    };
+    assert_eq!(x.len(), rows * width, "rows of the weight's width");
+    assert_eq!(y.len(), rows * y_width, "results of the weight's width");
+    assert!(!matches!(finish, Finish::Gate) || weight.outputs.is_multiple_of(2 * LANES));
+    if let Finish::Store(Some(bias)) | Finish::Add(Some(bias)) = finish {
+        assert_eq!(bias.len(), weight.outputs, "a bias has a value an output");
+    }
     let (quantised, normed);
     let input = match weight.dtype {
         Dtype::Q8 | Dtype::Q4 => {
@@ -54,7 +64,6 @@ pub fn linear(
         Finish::Gate => weight.count() / 2,
         _ => weight.count(),
     };
-    let y_width = y.len() / rows.max(1);
     let y = &Unshared::new(y);
     threads.ranges(panels, |range| {
         isa.run(Tile {

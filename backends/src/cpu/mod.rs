@@ -25,6 +25,9 @@ use simd::{Isa, LANES};
 use tensors::{matrix, slice, storage, tensor};
 use threads::Threads;
 
+/// More threads than this help no machine, and a system may not give them.
+pub const MAX_THREADS: usize = 256;
+
 /// Fused operations on the CPU.
 pub struct CpuOps {
     device: Device,
@@ -43,7 +46,7 @@ impl CpuOps {
         Self {
             device: Device::flex(),
             isa,
-            threads: Threads::new(threads),
+            threads: Threads::new(threads.min(MAX_THREADS)),
         }
     }
 
@@ -57,7 +60,7 @@ impl CpuOps {
         self.threads.count()
     }
 
-    /// For head sizes that are not whole vectors; no published model has one.
+    /// For head sizes that are not whole vectors (OpenLLaMA-3B has 100): slow, and right.
     fn reference(&self) -> Reference {
         Reference(self.device.clone())
     }
@@ -108,8 +111,8 @@ impl Ops for CpuOps {
             _ => tensors::zeros::<f32>(shape, &self.device),
         };
         Ok(KvLayer {
-            keys: zeros(),
-            values: zeros(),
+            keys: zeros()?,
+            values: zeros()?,
         })
     }
 
@@ -266,7 +269,7 @@ impl Ops for CpuOps {
             let width = logits.dims()[1];
             let logits = storage(logits.clone())?;
             let rows = slice::<f32>(&logits)?.chunks_exact(width);
-            Ok(rows.map(eaglet_core::sample::argmax).collect())
+            rows.map(eaglet_core::sample::best).collect()
         })
     }
 }

@@ -41,7 +41,23 @@ pub fn matrix(values: Vec<f32>, rows: usize, device: &Device) -> Tensor<2> {
 
 /// Zeros that the system backs with memory only where they are written: a context is
 /// allocated whole and seldom filled. (`Tensor::zeros` copies them to align them.)
-pub fn zeros<E: burn::tensor::Element + Pod>(shape: [usize; 3], device: &Device) -> Tensor<3> {
-    let values = bytemuck::allocation::zeroed_vec::<E>(shape.iter().product());
-    Tensor::from_data(TensorData::new(values, shape), (device, E::dtype()))
+///
+/// # Errors
+/// The system has no address space left for them.
+pub fn zeros<E: burn::tensor::Element + Pod>(
+    shape: [usize; 3],
+    device: &Device,
+) -> Result<Tensor<3>> {
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let values = count.and_then(|n| bytemuck::allocation::try_zeroed_vec::<E>(n).ok());
+    let values = values.ok_or_else(|| {
+        Error::Device(format!(
+            "no memory for a cache of {} positions: ask for a smaller context",
+            shape[0]
+        ))
+    })?;
+    Ok(Tensor::from_data(
+        TensorData::new(values, shape),
+        (device, E::dtype()),
+    ))
 }

@@ -1,6 +1,7 @@
 //! `eaglet chat`: a conversation.
 
-use std::io::{self, Write};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,8 +35,9 @@ pub struct Args {
 
 /// Runs `eaglet chat`.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    args.decode.sampling().check()?;
+    args.decode.check()?;
     let runtime = Runtime::load(&args.model, context)?;
+    runtime.template()?;
     let mut answer = Answer::new(&runtime, &args.decode)?;
     let interrupt = interrupt()?;
     let history = context.store.root().join("chat-history");
@@ -49,6 +51,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
+            Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
+                return Err(Failure::Input("standard input is not UTF-8".into()));
+            }
             Err(e) => return Err(Failure::Runtime(format!("cannot read a line: {e}"))),
         };
         match line.trim() {
@@ -60,18 +65,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             text => {
                 // A history that cannot be kept is no reason to stop talking.
                 let _ = editor.add_history_entry(text);
-                turn(
-                    &runtime,
-                    &mut answer,
-                    &mut messages,
-                    text,
-                    &interrupt,
-                    context,
-                )?;
+                turn(&runtime, &mut answer, &mut messages, text, &interrupt)?;
             }
         }
     }
-    let _ = editor.save_history(&history);
+    // Only what a person typed is worth recalling; and no failure to keep it is an error.
+    if io::stdin().is_terminal() {
+        let _ = fs::create_dir_all(context.store.root());
+        let _ = editor.save_history(&history);
+    }
     Ok(())
 }
 
@@ -83,7 +85,6 @@ fn turn(
     messages: &mut Vec<Message>,
     text: &str,
     interrupt: &AtomicBool,
-    context: &Context,
 ) -> Result<(), Failure> {
     messages.push(Message {
         role: Role::User,
@@ -95,8 +96,10 @@ fn turn(
         written.map_err(Failure::output)
     };
     interrupt.store(false, Ordering::Relaxed);
-    let prompt = runtime.encode_chat(messages)?;
-    match answer.reply(&prompt, interrupt, &mut print) {
+    let reply = runtime
+        .encode_chat(messages)
+        .and_then(|prompt| answer.reply(&prompt, interrupt, &mut print));
+    match reply {
         Ok(reply) => {
             print("\n")?;
             messages.push(Message {
@@ -104,9 +107,9 @@ fn turn(
                 content: reply.text,
             });
         }
-        Err(Failure::Input(message)) => {
+        Err(failure @ Failure::Input(_)) => {
             messages.pop();
-            context.progress.note(message);
+            failure.tell();
         }
         Err(failure) => return Err(failure),
     }

@@ -45,7 +45,10 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // Bad input is told before anything is fetched or loaded.
     let text = args.prompt.clone().map_or_else(standard_input, Ok)?;
-    args.decode.sampling().check()?;
+    if text.is_empty() {
+        return Err(Failure::Input("the prompt is empty".into()));
+    }
+    args.decode.check()?;
     let runtime = Runtime::load(&args.model, context)?;
     let prompt = match args.raw {
         true => runtime.encode_raw(&text)?,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eaglet_core::Error;
-use eaglet_core::engine::{FinishReason, Limits, SequenceOptions, Session};
+use eaglet_core::engine::{FinishReason, Limits, SequenceOptions, Session, Sizing, Watch};
 use eaglet_core::text::{Detokenizer, StopStrings};
 
 use super::{DecodeArgs, Runtime};
@@ -31,7 +31,6 @@ pub struct Reply {
 impl<'a> Answer<'a> {
     /// Makes room for a conversation.
     pub fn new(runtime: &'a Runtime, decode: &DecodeArgs) -> Result<Self, Failure> {
-        StopStrings::new(decode.stop.clone())?;
         let mut session = runtime.session(decode)?;
         let sequence = session.open(SequenceOptions {
             sampling: decode.sampling(),
@@ -41,6 +40,7 @@ impl<'a> Answer<'a> {
             },
             drafter: decode.method.drafter(decode.draft_tokens),
             budget: decode.budget(),
+            sizing: Sizing::Measured,
         })?;
         Ok(Self {
             runtime,
@@ -58,46 +58,27 @@ impl<'a> Answer<'a> {
         interrupt: &AtomicBool,
         sink: &mut dyn FnMut(&str) -> Result<(), Failure>,
     ) -> Result<Reply, Failure> {
-        let tokenizer = self.runtime.text.tokenizer.clone();
-        let eos = tokenizer.eos_ids().to_vec();
-        let mut detokenizer = Detokenizer::new(tokenizer, false);
-        let mut stops = StopStrings::new(self.stop.clone())?;
-        let (mut text, mut ids, mut stopped) = (String::new(), Vec::new(), false);
-        let mut failure = None;
-        let mut watch = |_, token| {
-            ids.push(token);
-            let piece = match eos.contains(&token) {
-                true => String::new(),
-                false => detokenizer.push(token)?,
-            };
-            let released = stops.push(&piece);
-            text.push_str(&released.text);
-            if let Err(error) = sink(&released.text) {
-                failure = Some(error);
-            }
-            stopped = released.stop.is_some();
-            Ok(stopped || failure.is_some() || interrupt.load(Ordering::Relaxed))
+        let mut reader = Reader {
+            eos: self.runtime.text.tokenizer.eos_ids(),
+            detokenizer: Detokenizer::new(self.runtime.text.tokenizer.clone(), false),
+            stops: StopStrings::new(self.stop.clone())?,
+            text: String::new(),
+            ids: Vec::new(),
+            stopped: false,
+            failure: None,
+            interrupt,
+            sink,
         };
         let (session, sequence) = (&mut self.session, self.sequence);
-        let run = pollster::block_on(async {
-            let mut finish = session.prompt(sequence, prompt, &mut watch).await?.finish;
+        let finish = pollster::block_on(async {
+            let mut finish = session.prompt(sequence, prompt, &mut reader).await?.finish;
             while finish.is_none() {
-                let emissions = session.round(&mut watch).await?;
+                let emissions = session.round(&mut reader).await?;
                 finish = emissions.last().and_then(|emission| emission.finish);
             }
             Ok::<_, Error>(finish)
-        });
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
-        let finish = run?;
-        if !stopped {
-            // What was held back is part of the text after all.
-            let mut rest = stops.push(&detokenizer.finish()).text;
-            rest.push_str(&stops.finish());
-            sink(&rest)?;
-            text.push_str(&rest);
-        }
+        })?;
+        let (text, ids) = reader.finish()?;
         let interrupted = interrupt.load(Ordering::Relaxed);
         Ok(Reply {
             text,
@@ -109,5 +90,58 @@ impl<'a> Answer<'a> {
     /// Counts and times of the last answer.
     pub fn stats(&self) -> &eaglet_core::engine::Stats {
         self.session.sequence(self.sequence).stats()
+    }
+}
+
+/// Turns tokens into text as they come, and decides where the answer ends.
+struct Reader<'a> {
+    eos: &'a [u32],
+    detokenizer: Detokenizer,
+    stops: StopStrings,
+    text: String,
+    ids: Vec<u32>,
+    stopped: bool,
+    /// What went wrong on the way to the reader; it ends the answer.
+    failure: Option<Failure>,
+    interrupt: &'a AtomicBool,
+    sink: &'a mut dyn FnMut(&str) -> Result<(), Failure>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, token: u32) -> Result<(), Failure> {
+        self.ids.push(token);
+        let piece = match self.eos.contains(&token) {
+            true => String::new(),
+            false => self.detokenizer.push(token)?,
+        };
+        let released = self.stops.push(&piece);
+        self.stopped = released.stop.is_some();
+        self.text.push_str(&released.text);
+        (self.sink)(&released.text)
+    }
+
+    /// The whole text: what was held back is part of it unless a stop string ended it.
+    fn finish(mut self) -> Result<(String, Vec<u32>), Failure> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        if !self.stopped {
+            let mut rest = self.stops.push(&self.detokenizer.finish()).text;
+            rest.push_str(&self.stops.finish());
+            (self.sink)(&rest)?;
+            self.text.push_str(&rest);
+        }
+        Ok((self.text, self.ids))
+    }
+}
+
+impl Watch for Reader<'_> {
+    fn emitted(&mut self, _: usize, token: u32) -> bool {
+        self.failure = self.read(token).err();
+        self.stopped || self.failure.is_some() || self.cancelled()
+    }
+
+    fn cancelled(&mut self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
     }
 }

@@ -12,7 +12,7 @@ use eaglet_backends::Backend;
 use eaglet_core::Error;
 use eaglet_core::engine::{Session, SessionOptions};
 use eaglet_core::model::{LoadOptions, Transformer};
-use eaglet_core::text::{Message, Special, TextAssets, encode_chat};
+use eaglet_core::text::{ChatTemplate, Message, Special, TextAssets, encode_chat};
 use eaglet_core::weights::ModelFile;
 use indicatif::ProgressBar;
 
@@ -79,15 +79,20 @@ impl Runtime {
         Ok(Session::new(self.target.clone(), options)?)
     }
 
-    /// A conversation as ids, up to where the model speaks.
-    pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, Failure> {
-        let template = self.text.template.as_ref().ok_or_else(|| {
+    /// How conversations become text, of a model that knows conversations.
+    pub fn template(&self) -> Result<&ChatTemplate, Failure> {
+        self.text.template.as_ref().ok_or_else(|| {
             Failure::Input(format!(
                 "{} has no chat template: it completes text; use `generate --raw`",
                 self.name
             ))
-        })?;
-        Ok(encode_chat(&self.text.tokenizer, template, messages, true)?)
+        })
+    }
+
+    /// A conversation as ids, up to where the model speaks.
+    pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, Failure> {
+        let (tokenizer, template) = (&self.text.tokenizer, self.template()?);
+        Ok(encode_chat(tokenizer, template, messages, true)?)
     }
 
     /// Plain text as ids, special tokens included, after the mark of a beginning where

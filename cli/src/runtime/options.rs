@@ -1,11 +1,14 @@
 //! The flags of everything that runs a model, checked.
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use eaglet_backends::DeviceSpec;
 use eaglet_core::draft::{Budget, Drafter, Ngram, NgramOptions, Plain};
 use eaglet_core::sample::{Penalties, Sampling};
+use eaglet_core::text::StopStrings;
 use eaglet_core::weights::Dtype;
 
+use crate::error::Failure;
 use crate::store::{DEFAULT_MODEL, ModelRef};
 
 /// Which model runs where.
@@ -28,7 +31,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
 
-    /// Positions of context [default: all that the model was trained for]
+    /// Positions of context [default: as the model was trained, 131072 at most]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub ctx: Option<usize>,
 }
@@ -41,12 +44,23 @@ pub struct DecodeArgs {
     #[arg(long, value_enum, default_value = "ngram")]
     pub method: Method,
 
-    /// Tokens drafted in a round at most
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    /// Tokens drafted in a round, 64 at most; only those likely to pay are verified
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = RangedU64ValueParser::<usize>::new().range(..=64)
+    )]
     pub draft_tokens: usize,
 
     /// Randomness; 0 takes the most likely token
-    #[arg(short, long, value_name = "T", default_value_t = 0.0)]
+    #[arg(
+        short,
+        long,
+        value_name = "T",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     pub temperature: f32,
 
     /// Keep the K most likely tokens; 0 keeps all
@@ -54,15 +68,30 @@ pub struct DecodeArgs {
     pub top_k: usize,
 
     /// Keep the fewest tokens whose probabilities reach P
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub top_p: f32,
 
     /// Drop tokens less likely than P times the most likely one
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     pub min_p: f32,
 
     /// Divide the logits of tokens seen before by this
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub repetition_penalty: f32,
 
     /// Subtract this from the logits of tokens seen before
@@ -123,6 +152,13 @@ impl Method {
 }
 
 impl DecodeArgs {
+    /// Refuses values that make no sense.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.sampling().check()?;
+        StopStrings::new(self.stop.clone())?;
+        Ok(())
+    }
+
     /// What a round may draft.
     pub fn budget(&self) -> Budget {
         Budget {

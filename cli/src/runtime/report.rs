@@ -86,12 +86,14 @@ impl<'a> Report<'a> {
 /// One line for people.
 pub fn summary(runtime: &Runtime, stats: &Stats) -> String {
     format!(
-        "{} tokens, {:.1} tokens/s (tau {:.2}); prompt {} tokens, first token after {:.0} ms; \
+        "{} tokens, {:.1} tokens/s (tau {:.2}); prompt {} tokens ({} cached), \
+         first token after {:.0} ms; \
          {} {} on {} ({})",
         stats.generated_tokens,
         stats.decode_rate(),
         stats.tau(),
         stats.prompt_tokens,
+        stats.reused_tokens,
         stats.prefill.as_secs_f64() * 1e3,
         runtime.name,
         runtime.target.dtype(),

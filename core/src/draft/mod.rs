@@ -1,11 +1,13 @@
 //! What proposes tokens for the target to verify.
 
+mod eagle;
 mod ngram;
 mod plain;
 
 use std::future::Future;
 use std::pin::Pin;
 
+pub use eagle::{Eagle, Eagle1, Eagle3, Growth, Head, load_head};
 pub use ngram::{Ngram, NgramOptions};
 pub use plain::Plain;
 
@@ -63,8 +65,9 @@ pub trait Drafter {
         Ok(())
     }
 
-    /// Forgets everything from position `len` on: the sequence went back to it.
-    fn truncate(&mut self, len: usize) {
-        let _ = len;
+    /// Forgets everything from position `len` on: the sequence went back to it. Returns
+    /// the position from which the drafter must see features again, at most `len`.
+    fn truncate(&mut self, len: usize) -> usize {
+        len
     }
 }

@@ -56,7 +56,7 @@ impl Ngram {
                 let room = budget.nodes + 1 - tree.len();
                 let continuation = &context[from..end.min(from + copied.min(room))];
                 let before = tree.len();
-                tree.graft(0, continuation);
+                tree.graft(0, continuation, chance(n));
                 branches += usize::from(tree.len() > before);
                 if branches == self.0.branches || tree.len() > budget.nodes {
                     break;
@@ -68,6 +68,12 @@ impl Ngram {
         }
         tree
     }
+}
+
+/// How likely each copied token is to be right after a match of `n` tokens: a rough
+/// guess, which the engine corrects by what it sees.
+fn chance(n: usize) -> f32 {
+    1.0 - 0.8f32.powi(n as i32)
 }
 
 impl Drafter for Ngram {
@@ -94,6 +100,12 @@ mod tests {
         Ngram(options).lookup(context, budget)
     }
 
+    fn chain(root: u32, tokens: &[u32], n: usize) -> Tree {
+        let mut tree = Tree::new(root);
+        tree.graft(0, tokens, chance(n));
+        tree
+    }
+
     #[test]
     fn the_longest_suffix_wins_then_the_latest_occurrence() {
         let options = NgramOptions {
@@ -102,9 +114,9 @@ mod tests {
         };
         // "2 3" occurs twice before, "1 2 3" once: the longer match decides.
         let context = [1, 2, 3, 10, 11, 9, 2, 3, 20, 21, 1, 2, 3];
-        assert_eq!(lookup(options, &context, ROOM), Tree::chain(3, &[10, 11]));
+        assert_eq!(lookup(options, &context, ROOM), chain(3, &[10, 11], 3));
         let context = [2, 3, 10, 11, 2, 3, 20, 21, 2, 3];
-        assert_eq!(lookup(options, &context, ROOM), Tree::chain(3, &[20, 21]));
+        assert_eq!(lookup(options, &context, ROOM), chain(3, &[20, 21], 2));
     }
 
     #[test]
@@ -115,8 +127,8 @@ mod tests {
             ..Default::default()
         };
         let context = [2, 3, 10, 11, 2, 3, 10, 12, 2, 3];
-        let mut tree = Tree::chain(3, &[10, 12]);
-        tree.graft(0, &[10, 11]);
+        let mut tree = chain(3, &[10, 12], 2);
+        tree.graft(0, &[10, 11], chance(2));
         assert_eq!(lookup(options, &context, ROOM), tree);
     }
 
@@ -127,7 +139,7 @@ mod tests {
         assert_eq!(lookup(options, &[1], ROOM), Tree::new(1));
         let context = [2, 3, 4, 5, 6, 7, 2, 3];
         let nodes = Budget { nodes: 2, depth: 8 };
-        assert_eq!(lookup(options, &context, nodes), Tree::chain(3, &[4, 5]));
+        assert_eq!(lookup(options, &context, nodes), chain(3, &[4, 5], 2));
         let depth = Budget { nodes: 8, depth: 0 };
         assert_eq!(lookup(options, &context, depth), Tree::new(3));
     }

@@ -3,8 +3,12 @@
 mod prefill;
 mod sequence;
 mod session;
+mod sizing;
 mod stats;
+mod watch;
 
 pub use sequence::{FinishReason, Limits, Sequence, SequenceOptions};
-pub use session::{Emission, Session, SessionOptions, Watch};
+pub use session::{Emission, Session, SessionOptions};
+pub use sizing::Sizing;
 pub use stats::Stats;
+pub use watch::Watch;

@@ -1,9 +1,12 @@
 //! Taking in a prompt, and the first token of its answer.
 
-use std::time::Instant;
+use burn::tensor::Tensor;
+use web_time::Instant;
 
-use super::session::{Emission, Session, Watch};
+use super::sequence::FinishReason;
+use super::session::{Emission, Session};
 use super::stats::Stats;
+use super::watch::Watch;
 use crate::draft::Observation;
 use crate::error::{Error, Result};
 use crate::ops::Rows;
@@ -23,16 +26,16 @@ impl Session {
         &mut self,
         index: usize,
         prompt: &[u32],
-        watch: &mut Watch<'_>,
+        watch: &mut dyn Watch,
     ) -> Result<Emission> {
         let start = Instant::now();
         self.check_prompt(prompt)?;
         let sequence = &mut self.sequences[index];
         // The last token is always run: its logits give the first token of the answer.
         let reused = sequence.table.shared_prefix(prompt).min(prompt.len() - 1);
-        self.pool
-            .release(sequence.table.truncate(reused).into_iter());
-        sequence.options.drafter.truncate(reused);
+        let reused = sequence.options.drafter.truncate(reused).min(reused);
+        let dropped = sequence.table.truncate(reused);
+        self.pool.release(dropped.into_iter());
         sequence.tokens = prompt.to_vec();
         sequence.finish = None;
         sequence.stats = Stats {
@@ -42,6 +45,9 @@ impl Session {
         };
         let mut last = None;
         for chunk in prompt[reused..].chunks(CHUNK) {
+            if watch.cancelled() {
+                return Ok(self.give_up(index));
+            }
             last = Some(self.run_chunk(index, chunk)?);
         }
         let Some(last) = last else {
@@ -50,7 +56,7 @@ impl Session {
         let logits = self.target.logits(&last)?;
         let mut draws = self.draws(logits).await?;
         let token = draws.at(0, &self.sequences[index], std::iter::empty())?;
-        let stop = watch(index, token)?;
+        let stop = watch.emitted(index, token);
         let sequence = &mut self.sequences[index];
         sequence.emit(token, stop, self.context);
         sequence.stats.prefill = start.elapsed();
@@ -61,6 +67,17 @@ impl Session {
         })
     }
 
+    /// Ends a sequence before its first token; what was computed stays in the cache.
+    fn give_up(&mut self, index: usize) -> Emission {
+        let finish = Some(FinishReason::Stop);
+        self.sequences[index].finish = finish;
+        Emission {
+            sequence: index,
+            tokens: Vec::new(),
+            finish,
+        }
+    }
+
     fn check_prompt(&self, prompt: &[u32]) -> Result<()> {
         if prompt.is_empty() {
             return Err(Error::Invalid("the prompt is empty".into()));
@@ -69,14 +86,25 @@ impl Session {
             return Err(Error::Capacity {
                 needed: prompt.len() + 1,
                 capacity: self.context,
-                hint: "shorten the prompt or raise --ctx",
+                hint: "shorten the prompt, or load the model with a larger context",
             });
         }
         Ok(())
     }
 
-    /// Runs and commits part of a prompt; returns the features of its last token.
-    fn run_chunk(&mut self, index: usize, chunk: &[u32]) -> Result<burn::tensor::Tensor<2>> {
+    /// Runs and commits part of a prompt; returns the features of its last token. After
+    /// an error nothing of the part is committed.
+    fn run_chunk(&mut self, index: usize, chunk: &[u32]) -> Result<Tensor<2>> {
+        let position = self.sequences[index].table.len();
+        let features = self.try_chunk(index, chunk);
+        if features.is_err() {
+            let slots = self.sequences[index].table.truncate(position);
+            self.pool.release(slots.into_iter());
+        }
+        features
+    }
+
+    fn try_chunk(&mut self, index: usize, chunk: &[u32]) -> Result<Tensor<2>> {
         let slots = self.pool.reserve(chunk.len())?;
         let table = &mut self.sequences[index].table;
         let position = table.len();

@@ -1,6 +1,7 @@
 //! One conversation: what is committed, what was emitted last, how it goes on.
 
-use super::Stats;
+use super::sizing::Calibration;
+use super::{Sizing, Stats};
 use crate::cache::Table;
 use crate::draft::{Budget, Drafter};
 use crate::sample::Sampling;
@@ -43,6 +44,8 @@ pub struct SequenceOptions {
     pub drafter: Box<dyn Drafter>,
     /// How much a round may draft.
     pub budget: Budget,
+    /// How much of it is verified.
+    pub sizing: Sizing,
 }
 
 /// A sequence of a session.
@@ -53,6 +56,7 @@ pub struct Sequence {
     pub(super) tokens: Vec<u32>,
     pub(super) finish: Option<FinishReason>,
     pub(super) stats: Stats,
+    pub(super) calibration: Calibration,
 }
 
 impl Sequence {
@@ -63,6 +67,7 @@ impl Sequence {
             tokens: Vec::new(),
             finish: None,
             stats: Stats::default(),
+            calibration: Calibration::default(),
         }
     }
 
@@ -83,7 +88,7 @@ impl Sequence {
 
     /// Whether it waits for a round: prompted and not at its end.
     pub(super) fn is_live(&self) -> bool {
-        self.finish.is_none() && !self.tokens.is_empty()
+        self.finish.is_none() && self.tokens.len() > self.table.len()
     }
 
     /// Tokens that may still be emitted.

@@ -1,24 +1,23 @@
 //! The round loop.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use burn::tensor::{DType, Tensor};
+use web_time::Instant;
 
 use super::sequence::{FinishReason, Sequence, SequenceOptions};
+use super::sizing::{self, Costs, Sizing};
+use super::watch::Watch;
 use crate::cache::KvPool;
 use crate::draft::Observation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Features, Transformer};
 use crate::ops::Rows;
 use crate::sample::Sampling;
 use crate::tree::Tree;
-use crate::verify;
+use crate::verify::{self, Verdict};
 use crate::weights::Dtype;
-
-/// Sees every token of every sequence as it is emitted, in order, and may end the
-/// sequence after it (a stop string, an impatient user) by returning true.
-pub type Watch<'a> = dyn FnMut(usize, u32) -> Result<bool> + 'a;
 
 /// What a session makes room for.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +46,7 @@ pub struct Session {
     pub(super) sequences: Vec<Sequence>,
     pub(super) taps: Vec<usize>,
     pub(super) context: usize,
+    costs: Costs,
 }
 
 /// One sequence's share of a round.
@@ -69,7 +69,13 @@ impl Session {
             _ => DType::F16,
         };
         let context = target.context();
-        let slots = options.sequences * (context + options.nodes + 1);
+        let each = context
+            .checked_add(options.nodes)
+            .and_then(|n| n.checked_add(1));
+        let slots = each.and_then(|n| n.checked_mul(options.sequences));
+        let slots = slots.filter(|&n| n < u32::MAX as usize).ok_or_else(|| {
+            Error::Invalid("so many sequences of so many positions cannot be counted".into())
+        })?;
         let (config, ops) = (target.config(), &**target.ops());
         let pool = KvPool::new(ops, config.layers, slots, config.attention_heads(), dtype)?;
         Ok(Self {
@@ -78,13 +84,14 @@ impl Session {
             sequences: Vec::new(),
             taps: Vec::new(),
             context,
+            costs: Costs::default(),
         })
     }
 
     /// Adds a sequence and returns its number. It waits for [`Session::prompt`].
     ///
     /// # Errors
-    /// The sampling options make no sense.
+    /// The sampling options make no sense, or not for this model.
     pub fn open(&mut self, options: SequenceOptions) -> Result<usize> {
         self.accept(&options)?;
         self.sequences.push(Sequence::new(options));
@@ -99,11 +106,20 @@ impl Session {
     pub fn reconfigure(&mut self, sequence: usize, options: SequenceOptions) -> Result<()> {
         self.accept(&options)?;
         self.sequences[sequence].options = options;
+        self.sequences[sequence].calibration = Default::default();
         Ok(())
     }
 
     fn accept(&mut self, options: &SequenceOptions) -> Result<()> {
         options.sampling.check()?;
+        let vocab = self.target.config().vocab;
+        let mut biased = options.sampling.logit_bias.iter().map(|(id, _)| *id);
+        if let Some(id) = biased.find(|&id| id as usize >= vocab) {
+            return Err(Error::Invalid(format!(
+                "a logit bias for token {id}: the model's ids end at {}",
+                vocab - 1
+            )));
+        }
         self.taps.extend(options.drafter.taps());
         self.taps.sort_unstable();
         self.taps.dedup();
@@ -116,84 +132,129 @@ impl Session {
     }
 
     /// One round for every live sequence: draft, verify in one forward pass, commit.
-    /// Returns nothing when no sequence is live.
+    /// Returns nothing when no sequence is live. If drafting or verifying fails, every
+    /// sequence is as it was before.
     ///
     /// # Errors
     /// The device or a drafter failed, or the model's output is not a number.
-    pub async fn round(&mut self, watch: &mut Watch<'_>) -> Result<Vec<Emission>> {
+    pub async fn round(&mut self, watch: &mut dyn Watch) -> Result<Vec<Emission>> {
         let start = Instant::now();
-        let shares = self.draft().await?;
-        let drafted = Instant::now();
-        if shares.is_empty() {
+        let trees = self.draft().await?;
+        if trees.is_empty() {
             return Ok(Vec::new());
         }
-
-        let rows = rows(&shares, &self.sequences);
-        let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
-        let logits = self.target.logits(&features.last)?;
-        let mut draws = self.draws(logits).await?;
-        let verified = Instant::now();
-
+        let draft = start.elapsed();
+        let shares = self.place(trees)?;
+        let (verdicts, features, verify) = match self.verify(&shares).await {
+            Ok(verified) => verified,
+            Err(error) => {
+                self.pool
+                    .release(shares.iter().flat_map(|share| &share.slots).copied());
+                return Err(error);
+            }
+        };
         let mut emissions = Vec::with_capacity(shares.len());
-        for share in shares {
-            let sequence = &self.sequences[share.sequence];
-            let verdict = verify::walk(&share.tree, |node| {
-                let path = share.tree.path(node);
-                let path = path[1..].iter().map(|&n| share.tree.token(n));
-                draws.at(share.first_row + node, sequence, path)
-            })?;
+        for (share, verdict) in shares.into_iter().zip(verdicts) {
             emissions.push(self.commit(share, verdict, &features, watch)?);
         }
-        let end = Instant::now();
+        let decode = start.elapsed();
         for emission in &emissions {
             let stats = &mut self.sequences[emission.sequence].stats;
-            stats.draft += drafted - start;
-            stats.verify += verified - drafted;
-            stats.decode += end - start;
+            stats.draft += draft;
+            stats.verify += verify;
+            stats.decode += decode;
         }
         Ok(emissions)
     }
 
-    /// Proposals of all live sequences, with slots for their nodes.
-    async fn draft(&mut self) -> Result<Vec<Share>> {
-        let mut shares = Vec::new();
-        let mut first_row = 0;
+    /// Proposals of all live sequences, cut to what pays.
+    async fn draft(&mut self) -> Result<Vec<(usize, Tree)>> {
+        let mut trees = Vec::new();
         for (index, sequence) in self.sequences.iter_mut().enumerate() {
-            if !sequence.is_live() {
-                continue;
+            if sequence.is_live() {
+                let budget = sequence.budget(self.context);
+                let drafter = &mut sequence.options.drafter;
+                let tree = drafter.propose(&sequence.tokens, budget).await?;
+                debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
+                trees.push((index, tree));
             }
-            let budget = sequence.budget(self.context);
-            let drafter = &mut sequence.options.drafter;
-            let tree = drafter.propose(&sequence.tokens, budget).await?;
-            debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
+        }
+        self.cut(&mut trees);
+        Ok(trees)
+    }
+
+    /// Gives every node a slot and a row.
+    fn place(&mut self, trees: Vec<(usize, Tree)>) -> Result<Vec<Share>> {
+        let count = trees.iter().map(|(_, tree)| tree.len()).sum();
+        let mut slots = self.pool.reserve(count)?.into_iter();
+        let mut first_row = 0;
+        let share = |(sequence, tree): (usize, Tree)| {
             let share = Share {
-                sequence: index,
-                slots: self.pool.reserve(tree.len())?,
+                sequence,
+                slots: slots.by_ref().take(tree.len()).collect(),
                 tree,
                 first_row,
             };
             first_row += share.tree.len();
-            shares.push(share);
-        }
-        Ok(shares)
+            share
+        };
+        Ok(trees.into_iter().map(share).collect())
+    }
+
+    /// Runs all trees through the target and walks each along the target's own draws.
+    /// Also tells how long the target took.
+    async fn verify(&mut self, shares: &[Share]) -> Result<(Vec<Verdict>, Features, Duration)> {
+        let start = Instant::now();
+        let rows = rows(shares, &self.sequences);
+        let count = rows.len();
+        let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
+        let logits = self.target.logits(&features.last)?;
+        let mut draws = self.draws(logits).await?;
+        let time = start.elapsed();
+        self.costs.record(count, time);
+        let walk = |share: &Share| {
+            verify::walk(&share.tree, |node| {
+                let path = share.tree.path(node);
+                let path = path[1..].iter().map(|&n| share.tree.token(n));
+                draws.at(
+                    share.first_row + node,
+                    &self.sequences[share.sequence],
+                    path,
+                )
+            })
+        };
+        let verdicts = shares.iter().map(walk).collect::<Result<_>>()?;
+        Ok((verdicts, features, time))
+    }
+
+    /// Drops nodes that are unlikely to pay for their time, where that is asked for.
+    fn cut(&self, trees: &mut [(usize, Tree)]) {
+        let sequence = |index: usize| &self.sequences[index];
+        let measured = |index| sequence(index).options.sizing == Sizing::Measured;
+        let trees = trees.iter_mut().filter(|(index, _)| measured(*index));
+        let mut trees: Vec<_> = trees
+            .map(|(index, tree)| (tree, &sequence(*index).calibration))
+            .collect();
+        sizing::cut(&mut trees, &self.costs);
     }
 
     /// Emits what a walk accepted, up to a stop, and commits what was emitted.
     fn commit(
         &mut self,
         share: Share,
-        verdict: verify::Verdict,
+        verdict: Verdict,
         features: &Features,
-        watch: &mut Watch<'_>,
+        watch: &mut dyn Watch,
     ) -> Result<Emission> {
         let sequence = &mut self.sequences[share.sequence];
         let (first, position) = (sequence.tokens.len(), sequence.table.len());
         // The root is final; each further row is once its own token has been emitted.
         let mut nodes = vec![0];
         let accepted = verdict.accepted.len();
+        sequence.calibration.record(&share.tree, &verdict.accepted);
         for node in verdict.accepted.into_iter().map(Some).chain([None]) {
             let token = node.map_or(verdict.bonus, |node| share.tree.token(node));
-            let stop = watch(share.sequence, token)?;
+            let stop = watch.emitted(share.sequence, token);
             sequence.emit(token, stop, self.context);
             match node {
                 Some(node) if sequence.finish.is_none() => nodes.push(node),

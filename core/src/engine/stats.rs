@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Counts and times of one sequence since its last prompt.
+/// Counts and times of one sequence since its last prompt. Times are those of the rounds
+/// it took part in, whole: sequences that share a round each count all of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
     /// Tokens of the prompt, those found in the cache included.

@@ -10,6 +10,10 @@ use crate::error::{Error, Result};
 use crate::ops::{HeadNorms, Linear, Norm, Ops, Weight};
 use crate::weights::{Checkpoint, Dtype, Matrix, Role, TensorView};
 
+/// Positions that are made room for unless more are asked for: some models were trained
+/// for a million, whose tables alone would fill a small machine.
+pub const DEFAULT_CONTEXT: usize = 32_768;
+
 /// How a model is loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
@@ -17,7 +21,8 @@ pub struct LoadOptions {
     /// is a dtype for it. With [`Dtype::Q4`] embedding and head stay in 8 bits, where
     /// precision matters most.
     pub dtype: Option<Dtype>,
-    /// Positions to make room for; `None` takes all that the model was trained for.
+    /// Positions to make room for; `None` takes all that the model was trained for, up to
+    /// [`DEFAULT_CONTEXT`].
     pub context: Option<usize>,
 }
 
@@ -27,7 +32,8 @@ impl Transformer {
     ///
     /// # Errors
     /// A tensor is missing, has another shape than the configuration says, or holds
-    /// values that are not finite; or the device is out of memory.
+    /// values that are not finite; the context is longer than what the model was trained
+    /// for; or the device is out of memory.
     pub fn load(
         checkpoint: &dyn Checkpoint,
         ops: Arc<dyn Ops>,
@@ -35,16 +41,21 @@ impl Transformer {
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Self> {
         let config = checkpoint.config()?;
-        let context = options
-            .context
-            .unwrap_or(config.context)
-            .min(config.context);
+        let context = context(&config, options.context)?;
         let mut loader = Loader {
             checkpoint,
             ops: &*ops,
             config: &config,
             dtype: options.dtype,
             sizes: Vec::new(),
+            biases: config.architecture == "qwen2"
+                || any(
+                    checkpoint,
+                    &config,
+                    &[Role::QueryBias, Role::KeyBias, Role::ValueBias],
+                )?,
+            head_norms: config.architecture == "qwen3"
+                || any(checkpoint, &config, &[Role::QueryNorm, Role::KeyNorm])?,
         };
         let (embedding, head) = loader.embedding_and_head()?;
         let mut layers = Vec::with_capacity(config.layers);
@@ -54,7 +65,7 @@ impl Transformer {
         }
         let norm = loader.norm(Role::FinalNorm, config.hidden)?;
         let divisors = loader.vector(Role::RopeFactors, config.head_dim / 2)?;
-        let rotary = rotary::table(&config, context, divisors.as_deref(), ops.device());
+        let rotary = rotary::table(&config, context, divisors.as_deref(), ops.device())?;
         let dtype = loader.dominant();
         Ok(Self {
             config,
@@ -70,6 +81,19 @@ impl Transformer {
     }
 }
 
+/// The positions to make room for.
+fn context(config: &ModelConfig, wanted: Option<usize>) -> Result<usize> {
+    match wanted {
+        Some(wanted) if wanted > config.context => Err(Error::Capacity {
+            needed: wanted,
+            capacity: config.context,
+            hint: "the model was trained for no more",
+        }),
+        Some(wanted) => Ok(wanted),
+        None => Ok(config.context.min(DEFAULT_CONTEXT)),
+    }
+}
+
 struct Loader<'a> {
     checkpoint: &'a dyn Checkpoint,
     ops: &'a dyn Ops,
@@ -77,6 +101,26 @@ struct Loader<'a> {
     dtype: Option<Dtype>,
     /// Values packed so far, by dtype.
     sizes: Vec<(Dtype, usize)>,
+    /// Whether every layer has biases on queries, keys and values.
+    biases: bool,
+    /// Whether every layer has norms over query and key heads.
+    head_norms: bool,
+}
+
+/// Whether any layer has any of these tensors: then all must have all of them.
+fn any(
+    checkpoint: &dyn Checkpoint,
+    config: &ModelConfig,
+    roles: &[fn(usize) -> Role],
+) -> Result<bool> {
+    for layer in 0..config.layers {
+        for role in roles {
+            if checkpoint.tensor(role(layer))?.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 impl<'a> Loader<'a> {
@@ -195,19 +239,19 @@ impl<'a> Loader<'a> {
 
     /// Query, key and value biases: all three (Qwen2) or none.
     fn stacked_bias(&self, parts: &[(Role, usize)]) -> Result<Option<Tensor<1>>> {
-        if self.checkpoint.tensor(parts[0].0)?.is_none() {
+        if !self.biases {
             return Ok(None);
         }
         let mut values = Vec::new();
         for &(role, len) in parts {
-            self.view(role, &[len])?;
-            values.extend(self.vector(role, len)?.unwrap_or_default());
+            let bias = self.vector(role, len)?;
+            values.extend(bias.ok_or_else(|| self.missing(role))?);
         }
         Ok(Some(self.tensor(values)))
     }
 
     fn head_norms(&self, index: usize) -> Result<Option<HeadNorms>> {
-        if self.checkpoint.tensor(Role::QueryNorm(index))?.is_none() {
+        if !self.head_norms {
             return Ok(None);
         }
         let dim = self.config.head_dim;

@@ -6,5 +6,6 @@ mod rotary;
 mod transformer;
 
 pub use config::{ModelConfig, RopeScaling};
-pub use load::LoadOptions;
+pub use load::{DEFAULT_CONTEXT, LoadOptions};
+pub(crate) use rotary::table as rotary_table;
 pub use transformer::{Features, Transformer};

@@ -3,31 +3,49 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{ModelConfig, RopeScaling};
+use crate::error::{Error, Result};
 use crate::ops::Rotary;
 
 /// Cosines and sines for positions `0..positions`. `divisors`, one a frequency, come
 /// with some checkpoints (LLaMA 3.1 in GGUF) in place of a scaling rule.
+///
+/// # Errors
+/// A divisor is not positive, or there is no memory for so many positions.
 pub fn table(
     config: &ModelConfig,
     positions: usize,
     divisors: Option<&[f32]>,
     device: &Device,
-) -> Rotary {
+) -> Result<Rotary> {
     let half = config.head_dim / 2;
+    if let Some(divisor) = divisors.into_iter().flatten().find(|&&d| d <= 0.0) {
+        return Err(Error::Invalid(format!(
+            "the model divides a rotary frequency by {divisor}: its file is damaged"
+        )));
+    }
     let frequency = |i: usize| {
         let plain = config.rope_theta.powf(-(i as f64) / half as f64);
         scaled(plain, &config.rope_scaling) / divisors.map_or(1.0, |d| f64::from(d[i]))
     };
     let frequencies: Vec<f64> = (0..half).map(frequency).collect();
     let angles = |f: fn(f64) -> f64| {
+        let mut values = Vec::new();
+        let room = positions.checked_mul(half);
+        let room = room.and_then(|n| values.try_reserve_exact(n).ok());
+        room.ok_or_else(|| {
+            Error::Device(format!(
+                "no memory for the angles of {positions} positions: ask for a smaller context"
+            ))
+        })?;
         let angle = |p: usize| frequencies.iter().map(move |&w| f(p as f64 * w) as f32);
-        let values: Vec<f32> = (0..positions).flat_map(angle).collect();
-        Tensor::from_data(TensorData::new(values, [positions, half]), device)
+        values.extend((0..positions).flat_map(angle));
+        let values = TensorData::new(values, [positions, half]);
+        Ok(Tensor::from_data(values, device))
     };
-    Rotary {
-        cos: angles(f64::cos),
-        sin: angles(f64::sin),
-    }
+    Ok(Rotary {
+        cos: angles(f64::cos)?,
+        sin: angles(f64::sin)?,
+    })
 }
 
 /// A frequency (radians a position) stretched by the model's rule.

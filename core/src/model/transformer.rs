@@ -68,6 +68,21 @@ impl Transformer {
         &self.ops
     }
 
+    /// The token embedding, `[vocab, hidden]`.
+    pub fn embedding(&self) -> &Weight {
+        &self.embedding
+    }
+
+    /// The output head, `[vocab, hidden]`, which follows [`Transformer::final_norm`].
+    pub fn head(&self) -> &Linear {
+        &self.head
+    }
+
+    /// The norm between the last layer and the head.
+    pub fn final_norm(&self) -> &Norm {
+        &self.norm
+    }
+
     /// Bytes of weights that one forward pass reads.
     pub fn bytes_per_pass(&self) -> usize {
         let layer = |l: &Layer| {
@@ -125,7 +140,7 @@ impl Transformer {
             Some(&last) if last as usize >= self.context => Err(Error::Capacity {
                 needed: last as usize + 1,
                 capacity: self.context,
-                hint: "shorten the prompt or raise --ctx",
+                hint: "shorten the prompt, or load the model with a larger context",
             }),
             _ => Ok(()),
         }

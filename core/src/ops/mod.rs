@@ -4,10 +4,11 @@
 //! device's own identity has a default body in plain burn operations (`reference.rs`),
 //! which is also what the override is tested against.
 //!
-//! **Row invariance** is part of each contract: what is computed for one row must not
-//! depend, to the bit, on which other rows are in the call nor on which cache slots
-//! hold the keys it sees. It is what makes speculative decoding emit exactly the tokens
-//! of plain decoding.
+//! **Row invariance** is part of each override's contract: what is computed for one row
+//! must not depend, to the bit, on which other rows are in the call nor on which cache
+//! slots hold the keys it sees. It is what makes speculative decoding emit exactly the
+//! tokens of plain decoding. The default bodies promise it only as far as the burn
+//! backend does.
 
 mod reference;
 mod rows;
@@ -92,6 +93,11 @@ pub trait Ops: Send + Sync {
         reference::embed(table, tokens)
     }
 
+    /// RMS norm of each row: `[rows, n]` to the same shape.
+    fn norm(&self, x: &Tensor<2>, norm: &Norm) -> Result<Tensor<2>> {
+        Ok(reference::rms_norm(x.clone(), norm))
+    }
+
     /// `norm(x) W^T + b`: `[rows, in]` to `[rows, out]`; without `norm`, `x W^T + b`.
     fn norm_linear(
         &self,
@@ -147,8 +153,17 @@ pub trait Ops: Send + Sync {
 
     /// The index of the largest value of each row, the lowest one where several are
     /// equal. One readback.
+    ///
+    /// # Errors
+    /// A value is NaN or the largest is infinite.
     fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<u32>> {
         Box::pin(reference::argmax(logits))
+    }
+
+    /// The `k` largest values of each row, largest first and equal ones by rising index,
+    /// as (index, log-softmax). One readback.
+    fn top_k<'a>(&'a self, logits: &'a Tensor<2>, k: usize) -> Async<'a, Vec<Vec<(u32, f32)>>> {
+        Box::pin(reference::top_k(logits, k))
     }
 
     /// All values, row-major, on the host. One readback.

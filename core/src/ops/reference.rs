@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::{HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight};
 use crate::error::{Error, Result};
+use crate::sample;
 use crate::weights::Matrix;
 
 /// [`Ops`] that override nothing.
@@ -40,7 +41,7 @@ pub(super) fn select(x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
     Ok(x.clone().select(0, indices(chosen, &x.device())))
 }
 
-fn rms_norm<const D: usize>(x: Tensor<D>, norm: &Norm) -> Tensor<D> {
+pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, norm: &Norm) -> Tensor<D> {
     let scale = (x.clone().square().mean_dim(D - 1) + norm.epsilon).sqrt();
     x / scale * norm.weight.clone().unsqueeze()
 }
@@ -155,9 +156,9 @@ pub(super) fn path_attention(
 }
 
 pub(super) async fn argmax(logits: &Tensor<2>) -> Result<Vec<u32>> {
-    let ids = logits.clone().argmax(1).into_data_async().await;
-    let ids = ids.map_err(|e| Error::Device(e.to_string()))?;
-    Ok(ids.iter::<i64>().map(|id| id as u32).collect())
+    let width = logits.dims()[1];
+    let values = read(logits.clone()).await?;
+    values.chunks_exact(width).map(sample::best).collect()
 }
 
 pub(super) async fn read(x: Tensor<2>) -> Result<Vec<f32>> {
@@ -165,4 +166,13 @@ pub(super) async fn read(x: Tensor<2>) -> Result<Vec<f32>> {
     let data = data.map_err(|e| Error::Device(e.to_string()))?;
     data.try_into_vec()
         .map_err(|e| Error::Device(format!("{e:?}")))
+}
+
+pub(super) async fn top_k(logits: &Tensor<2>, k: usize) -> Result<Vec<Vec<(u32, f32)>>> {
+    let width = logits.dims()[1];
+    let values = read(logits.clone()).await?;
+    let rows = values.chunks_exact(width);
+    Ok(rows
+        .map(|row| sample::top_k(row, k, sample::log_sum_exp(row)))
+        .collect())
 }

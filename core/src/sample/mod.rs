@@ -7,9 +7,11 @@
 mod nucleus;
 mod penalties;
 mod rng;
+mod top_k;
 
 pub use penalties::Penalties;
 pub use rng::uniform;
+pub use top_k::{log_sum_exp, top_k};
 
 use crate::error::{Error, Result};
 use nucleus::Candidates;
@@ -71,6 +73,13 @@ impl Sampling {
                 self.penalties.presence.is_finite() && self.penalties.frequency.is_finite(),
                 "penalties must be finite",
             ),
+            (
+                // Minus infinity bans a token.
+                self.logit_bias
+                    .iter()
+                    .all(|(_, bias)| *bias < f32::INFINITY),
+                "a logit bias must be a number below infinity",
+            ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(Error::Invalid((*rule).into())),
@@ -101,12 +110,7 @@ impl Sampling {
             }
         }
         self.penalties.apply(logits, history);
-        let best = argmax(logits);
-        if !logits[best as usize].is_finite() {
-            return Err(Error::Invalid(
-                "the model's output is not a number: its weights are damaged".into(),
-            ));
-        }
+        let best = best(logits)?;
         if self.temperature == 0.0 {
             return Ok(best);
         }
@@ -115,6 +119,23 @@ impl Sampling {
         candidates.top_p(self.top_p);
         candidates.min_p(self.min_p);
         Ok(candidates.draw(uniform(self.seed, position as u64)))
+    }
+}
+
+/// The most likely token of a row of logits, the lowest id where several are equal.
+///
+/// # Errors
+/// A logit is NaN, or the largest is infinite: the weights are damaged, or a number
+/// overflowed on its way through the model.
+pub fn best(logits: &[f32]) -> Result<u32> {
+    let best = argmax(logits);
+    match logits.get(best as usize) {
+        Some(logit) if logit.is_finite() => Ok(best),
+        _ => Err(Error::Invalid(
+            "the model's output is not a number: its weights are damaged, or too large for \
+             this dtype"
+                .into(),
+        )),
     }
 }
 

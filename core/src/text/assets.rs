@@ -21,6 +21,15 @@ impl TextAssets {
     /// There is no tokenizer, it is of a kind that is not supported, or it does not fit
     /// the model's vocabulary.
     pub fn open(file: &ModelFile) -> Result<Self> {
+        let named = |cause| format!("{}: {cause}", file.path().display());
+        Self::read(file).map_err(|error| match error {
+            Error::Tokenizer(cause) => Error::Tokenizer(named(cause)),
+            Error::Template(cause) => Error::Template(named(cause)),
+            other => other,
+        })
+    }
+
+    fn read(file: &ModelFile) -> Result<Self> {
         let (tokenizer, template) = match file {
             ModelFile::Gguf(gguf) => {
                 let tokenizer = Tokenizer::from_gguf_vocab(vocabulary(gguf)?)?;
@@ -36,9 +45,8 @@ impl TextAssets {
         let (ids, rows) = (tokenizer.vocab_size(), file.config()?.vocab);
         if ids > rows {
             return Err(Error::Tokenizer(format!(
-                "the tokenizer has {ids} tokens and the model only {rows}: {} belong to \
-                 different models",
-                file.path().display()
+                "the tokenizer has {ids} tokens and the model only {rows}: they belong to \
+                 different models"
             )));
         }
         Ok(Self {

@@ -22,6 +22,16 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
+    /// The same with its own copy of the bytes.
+    pub fn into_owned(self) -> Matrix<'static> {
+        Matrix {
+            rows: self.rows,
+            cols: self.cols,
+            dtype: self.dtype,
+            bytes: Cow::Owned(self.bytes.into_owned()),
+        }
+    }
+
     /// Brings a tensor of one or two dimensions into the layout of `dtype`; a vector
     /// becomes one row. `path` is the checkpoint, for messages.
     ///

@@ -11,6 +11,7 @@ mod encode;
 mod file;
 mod gguf;
 mod matrix;
+mod named;
 mod names;
 mod rules;
 mod safetensors;
@@ -27,6 +28,7 @@ pub use dtype::Dtype;
 pub use file::ModelFile;
 pub use gguf::{Array, Gguf, Value};
 pub use matrix::Matrix;
+pub use named::NamedTensors;
 pub use names::Role;
 pub use safetensors::SafetensorsFolder;
 

@@ -2,7 +2,7 @@
 
 use super::Simd;
 
-/// `e^x`, within 2 units in the last place for x in -87..=88 and clamped outside.
+/// `e^x`, within 2 units in the last place for x in -87..=88 and clamped outside; NaN stays.
 /// Cody-Waite reduction by ln 2 and a polynomial of degree 6.
 ///
 /// # Safety
@@ -11,7 +11,8 @@ use super::Simd;
 pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     // SAFETY: the caller keeps the contract of `Simd`.
     unsafe {
-        let x = S::min(S::max(x, S::splat(-87.0)), S::splat(88.0));
+        // In this order of arguments NaN stays NaN.
+        let x = S::min(S::splat(88.0), S::max(S::splat(-87.0), x));
         let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
         // ln 2 in two parts, so that n * LN2_HIGH is exact.
         const LN2_HIGH: f32 = 0.693_359_4;

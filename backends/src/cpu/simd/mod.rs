@@ -61,9 +61,9 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// The larger of each pair; neither is NaN.
+    /// The larger of each pair; `b` where one of them is NaN.
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
-    /// The smaller of each pair; neither is NaN.
+    /// The smaller of each pair; `b` where one of them is NaN.
     unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
     /// To the nearest integer, ties to even.
     unsafe fn round(a: Self::F) -> Self::F;
@@ -98,9 +98,12 @@ pub trait Kernel {
     unsafe fn run<S: Simd>(self);
 }
 
-/// An instruction set that this machine has.
+/// An instruction set that this machine has: there is no way to make another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isa {
+pub struct Isa(Set);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Set {
     /// AVX-512 (F, BW, VL, VNNI) with FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -126,14 +129,19 @@ impl Isa {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vnni");
             if avx2 && avx512 {
-                sets.push(Self::Avx512);
+                sets.push(Self(Set::Avx512));
             }
             if avx2 {
-                sets.push(Self::Avx2);
+                sets.push(Self(Set::Avx2));
             }
         }
-        sets.push(Self::Portable);
+        sets.push(Self::portable());
         sets
+    }
+
+    /// Plain Rust, which every machine has.
+    pub fn portable() -> Self {
+        Self(Set::Portable)
     }
 
     /// The best set that this machine has.
@@ -146,12 +154,12 @@ impl Isa {
     pub fn run(self, kernel: impl Kernel) {
         // SAFETY: an `Isa` is only made by `available`, which checked the machine.
         unsafe {
-            match self {
+            match self.0 {
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx512 => avx512::enter(kernel),
+                Set::Avx512 => avx512::enter(kernel),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => avx2::enter(kernel),
-                Self::Portable => kernel.run::<Portable>(),
+                Set::Avx2 => avx2::enter(kernel),
+                Set::Portable => kernel.run::<Portable>(),
             }
         }
     }
@@ -159,12 +167,12 @@ impl Isa {
 
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => "AVX-512 VNNI",
+            Set::Avx512 => "AVX-512 VNNI",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => "AVX2",
-            Self::Portable => "portable",
+            Set::Avx2 => "AVX2",
+            Set::Portable => "portable",
         })
     }
 }
