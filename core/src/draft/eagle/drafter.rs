@@ -1,0 +1,216 @@
+//! Drafting with a head: extend over what became final, then grow a tree.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Tensor};
+
+use super::Head;
+use super::grow::{Candidates, Growth, grow};
+use crate::cache::{KvPool, Table};
+use crate::draft::{Budget, Drafter, Observation};
+use crate::error::Result;
+use crate::model::Transformer;
+use crate::ops::{Ops, Rows};
+use crate::tree::Tree;
+
+/// An EAGLE head as a drafter. Its cache keeps only pairs made from the target's own
+/// features; what a tree added is dropped with the round.
+pub struct Eagle {
+    name: &'static str,
+    head: Box<dyn Head>,
+    ops: Arc<dyn Ops>,
+    growth: Growth,
+    cache: KvPool,
+    /// The pairs in the cache: pair i stands under token i + 1.
+    pairs: Table,
+    /// Fused features of the positions after those, not yet paired.
+    waiting: Vec<Tensor<2>>,
+    waiting_rows: usize,
+    context: usize,
+}
+
+impl Eagle {
+    /// A drafter for one sequence. `name` is the method's, as users know it.
+    ///
+    /// # Errors
+    /// The device has not enough memory.
+    pub fn new(
+        name: &'static str,
+        head: Box<dyn Head>,
+        target: &Transformer,
+        growth: Growth,
+    ) -> Result<Self> {
+        let ops = target.ops().clone();
+        let context = target.context();
+        let slots = context + growth.top_k * growth.depth;
+        let cache = KvPool::new(&*ops, 1, slots, head.heads(), DType::F32)?;
+        Ok(Self {
+            name,
+            head,
+            ops,
+            growth,
+            cache,
+            pairs: Table::default(),
+            waiting: Vec::new(),
+            waiting_rows: 0,
+            context,
+        })
+    }
+
+    /// Pairs the waiting features with the tokens that followed them. Returns the output
+    /// of the last pair, `[1, hidden]`: the feature to come.
+    fn extend(&mut self, context: &[u32]) -> Result<Tensor<2>> {
+        let features = Tensor::cat(std::mem::take(&mut self.waiting), 0);
+        self.waiting_rows = 0;
+        let first = self.pairs.len();
+        let tokens = &context[first + 1..];
+        let slots = self.cache.reserve(tokens.len())?;
+        for (&token, &slot) in tokens.iter().zip(&slots) {
+            self.pairs.commit(token, slot);
+        }
+        let mut rows = Rows::default();
+        let table = rows.add_table(self.pairs.slots());
+        for (i, (&token, &slot)) in tokens.iter().zip(&slots).enumerate() {
+            rows.push(token, slot, table, (first + i + 1) as u32, &[]);
+        }
+        let outputs = self.head.pass(&features, &rows, self.cache.layer(0))?;
+        self.ops.select(&outputs, &[tokens.len() as u32 - 1])
+    }
+
+    /// The likeliest tokens after each output.
+    async fn candidates(&self, outputs: &Tensor<2>) -> Result<Vec<Candidates>> {
+        let logits = self.head.logits(outputs)?;
+        let mut all = self.ops.top_k(&logits, self.growth.top_k).await?;
+        for (index, _) in all.iter_mut().flatten() {
+            *index = self.head.token(*index);
+        }
+        Ok(all)
+    }
+
+    async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
+        let root = context.last().copied().unwrap_or_default();
+        // Every position but the root's has a feature, here or in the cache; a drafter
+        // that came late, or has no room, sits the round out.
+        let seen = self.pairs.len() + self.waiting_rows;
+        if seen + 1 != context.len() || self.waiting.is_empty() || budget.nodes == 0 {
+            return Ok(Tree::new(root));
+        }
+        let growth = Growth {
+            depth: self.growth.depth.min(budget.depth),
+            nodes: self.growth.nodes.min(budget.nodes),
+            ..self.growth
+        };
+        let last = self.extend(context)?;
+        if growth.depth == 0 || context.len() + growth.depth > self.context {
+            return Ok(Tree::new(root));
+        }
+        let first = self.candidates(&last).await?.pop().unwrap_or_default();
+        let mut level = Level::new(last);
+        let mut borrowed = Vec::new();
+        let tree = grow(root, first, growth, async |tree, frontier| {
+            let slots = self.cache.reserve(frontier.len())?;
+            borrowed.extend(&slots);
+            let (features, rows) = level.rows(&*self.ops, &self.pairs, tree, frontier, &slots)?;
+            let outputs = self.head.pass(&features, &rows, self.cache.layer(0))?;
+            level.advance(outputs.clone(), frontier);
+            self.candidates(&outputs).await
+        })
+        .await;
+        self.cache.release(borrowed.into_iter());
+        tree
+    }
+}
+
+/// The outputs that the next level of a tree goes on from.
+struct Level {
+    /// `[nodes, hidden]`
+    outputs: Tensor<2>,
+    /// The nodes of the rows of `outputs`.
+    nodes: Vec<usize>,
+    /// The slot of every node that was expanded.
+    slots: HashMap<usize, u32>,
+}
+
+impl Level {
+    /// The root's own output.
+    fn new(outputs: Tensor<2>) -> Self {
+        Self {
+            outputs,
+            nodes: vec![0],
+            slots: Default::default(),
+        }
+    }
+
+    /// The rows of a frontier and the feature of each: its parent's output.
+    fn rows<'a>(
+        &mut self,
+        ops: &dyn Ops,
+        pairs: &'a Table,
+        tree: &Tree,
+        frontier: &[usize],
+        slots: &[u32],
+    ) -> Result<(Tensor<2>, Rows<'a>)> {
+        let mut rows = Rows::default();
+        let table = rows.add_table(pairs.slots());
+        let mut parents = Vec::with_capacity(frontier.len());
+        for (&node, &slot) in frontier.iter().zip(slots) {
+            self.slots.insert(node, slot);
+            // The root has its pair in the table; its descendants have their slots.
+            let path = tree.path(node);
+            let path: Vec<u32> = path[1..].iter().map(|n| self.slots[n]).collect();
+            rows.push(tree.token(node), slot, table, pairs.len() as u32, &path);
+            let parent = tree.parent(node);
+            let row = self.nodes.iter().position(|&n| n == parent);
+            parents.push(row.unwrap_or(0) as u32);
+        }
+        Ok((ops.select(&self.outputs, &parents)?, rows))
+    }
+
+    fn advance(&mut self, outputs: Tensor<2>, frontier: &[usize]) {
+        self.outputs = outputs;
+        self.nodes = frontier.to_vec();
+    }
+}
+
+impl Drafter for Eagle {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn taps(&self) -> &[usize] {
+        self.head.taps()
+    }
+
+    fn propose<'a>(
+        &'a mut self,
+        context: &'a [u32],
+        budget: Budget,
+    ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
+        Box::pin(self.draft(context, budget))
+    }
+
+    fn observe(&mut self, observation: Observation<'_>) -> Result<()> {
+        if observation.position != self.pairs.len() + self.waiting_rows {
+            return Ok(()); // It came late: see `draft`.
+        }
+        let fused = self.head.fuse(observation.features)?;
+        self.waiting
+            .push(self.ops.select(&fused, observation.rows)?);
+        self.waiting_rows += observation.rows.len();
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) -> usize {
+        // The pair at len - 1 holds the token at len, which may change; its feature is
+        // gone, and has to be seen again.
+        let keep = self.pairs.len().min(len.saturating_sub(1));
+        let slots = self.pairs.truncate(keep);
+        self.cache.release(slots.into_iter());
+        self.waiting.clear();
+        self.waiting_rows = 0;
+        keep
+    }
+}

@@ -1,0 +1,103 @@
+//! The head of EAGLE-3.
+
+use burn::tensor::Tensor;
+
+use super::Head;
+use super::layer::Layer;
+use crate::error::{Error, Result};
+use crate::model::Features;
+use crate::ops::{Heads, KvLayer, Linear, Norm, Rows, Weight};
+
+/// Fuses the target's residual stream at three depths; drafts over a vocabulary of its
+/// own.
+pub struct Eagle3 {
+    pub(super) layer: Layer,
+    /// Ascending, as the session hands them over.
+    pub(super) taps: Vec<usize>,
+    /// From the taps side by side, low to high, to the layer: `[hidden, taps * target]`.
+    pub(super) fc: Linear,
+    /// Before `fc`: one norm over all taps (`norm_before_fc`) or one for each (`fc_norm`).
+    pub(super) fc_norms: Vec<Norm>,
+    pub(super) embedding: Weight,
+    pub(super) embedding_norm: Norm,
+    pub(super) feature_norm: Norm,
+    /// Whether the residual is the normed feature and not the raw one.
+    pub(super) norm_before_residual: bool,
+    /// Whether outputs go on normed (EAGLE-3.1).
+    pub(super) norm_output: bool,
+    pub(super) norm: Norm,
+    /// `[draft vocab, hidden]`
+    pub(super) head: Linear,
+    /// The target's id of each draft id; `None` where they are the same.
+    pub(super) ids: Option<Vec<u32>>,
+}
+
+impl Head for Eagle3 {
+    fn taps(&self) -> &[usize] {
+        &self.taps
+    }
+
+    fn heads(&self) -> Heads {
+        self.layer.heads
+    }
+
+    fn fuse(&self, features: &Features) -> Result<Tensor<2>> {
+        let ops = &*self.layer.ops;
+        if features.taps.len() != self.taps.len() {
+            return Err(Error::Invalid(format!(
+                "an EAGLE-3 head wants {} taps and got {}",
+                self.taps.len(),
+                features.taps.len()
+            )));
+        }
+        let taps = match self.fc_norms.len() {
+            n if n == self.taps.len() && n > 1 => {
+                let normed = features.taps.iter().zip(&self.fc_norms);
+                normed
+                    .map(|(t, norm)| ops.norm(t, norm))
+                    .collect::<Result<_>>()?
+            }
+            _ => features.taps.clone(),
+        };
+        let all = Tensor::cat(taps, 1);
+        let norm = match &self.fc_norms[..] {
+            [norm] => Some(norm),
+            _ => None,
+        };
+        ops.norm_linear(&all, norm, &self.fc)
+    }
+
+    fn pass(
+        &self,
+        features: &Tensor<2>,
+        rows: &Rows<'_>,
+        cache: &mut KvLayer,
+    ) -> Result<Tensor<2>> {
+        let ops = &*self.layer.ops;
+        let embeddings = ops.embed(&self.embedding, &rows.tokens)?;
+        let embeddings = ops.norm(&embeddings, &self.embedding_norm)?;
+        let normed = ops.norm(features, &self.feature_norm)?;
+        let pairs = Tensor::cat(vec![embeddings, normed.clone()], 1);
+        let residual = match self.norm_before_residual {
+            true => normed,
+            false => features.clone(),
+        };
+        let outputs = self.layer.pass(&pairs, residual, rows, cache)?;
+        match self.norm_output {
+            true => ops.norm(&outputs, &self.norm),
+            false => Ok(outputs),
+        }
+    }
+
+    fn logits(&self, outputs: &Tensor<2>) -> Result<Tensor<2>> {
+        let norm = (!self.norm_output).then_some(&self.norm);
+        self.layer.ops.norm_linear(outputs, norm, &self.head)
+    }
+
+    fn token(&self, index: u32) -> u32 {
+        match &self.ids {
+            Some(ids) => ids[index as usize],
+            None => index,
+        }
+    }
+}

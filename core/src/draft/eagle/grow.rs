@@ -1,0 +1,189 @@
+//! EAGLE-2's dynamic tree: grow where the drafter is confident, keep what is likeliest.
+//!
+//! Li et al., "EAGLE-2: Faster Inference of Language Models with Dynamic Draft Trees"
+//! (2024), section 4: the most likely nodes of a level are expanded, and of all that was
+//! drafted the most likely are verified.
+
+use crate::error::Result;
+use crate::tree::Tree;
+
+/// The shape that a tree may grow into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Children of a node, and nodes of a level that are expanded.
+    pub top_k: usize,
+    /// The deepest level; the first one costs no pass of its own.
+    pub depth: usize,
+    /// Nodes kept below the root.
+    pub nodes: usize,
+}
+
+/// Candidates for a child: (token, log-probability), most likely first.
+pub(super) type Candidates = Vec<(u32, f32)>;
+
+/// Grows a tree. `first` are the root's candidates; `expand` gives those of each node of
+/// a level, in one pass of the head.
+pub(super) async fn grow(
+    root: u32,
+    first: Candidates,
+    growth: Growth,
+    mut expand: impl AsyncFnMut(&Tree, &[usize]) -> Result<Vec<Candidates>>,
+) -> Result<Tree> {
+    let mut tree = Tree::new(root);
+    if growth.depth == 0 || growth.nodes == 0 {
+        return Ok(tree);
+    }
+    // The chance of each node, its ancestors included, as a logarithm.
+    let mut scores = vec![0.0];
+    let mut level = add(&mut tree, &mut scores, 0, &first);
+    for _ in 1..growth.depth {
+        let frontier = most_likely(&level, &scores, growth.top_k);
+        let candidates = expand(&tree, &frontier).await?;
+        level = Vec::new();
+        for (&node, candidates) in frontier.iter().zip(&candidates) {
+            level.extend(add(&mut tree, &mut scores, node, candidates));
+        }
+    }
+    let all: Vec<usize> = (1..tree.len()).collect();
+    let mut keep = vec![false; tree.len()];
+    for node in most_likely(&all, &scores, growth.nodes) {
+        keep[node] = true;
+    }
+    tree.retain(&keep);
+    Ok(tree)
+}
+
+/// Adds the children of a node; returns their numbers.
+fn add(
+    tree: &mut Tree,
+    scores: &mut Vec<f32>,
+    parent: usize,
+    candidates: &Candidates,
+) -> Vec<usize> {
+    let mut children = Vec::with_capacity(candidates.len());
+    for &(token, log_chance) in candidates {
+        let child = tree.add(parent, token, log_chance.exp());
+        // A score above its parent's would let a child be kept without it.
+        if child == scores.len() {
+            scores.push(scores[parent] + log_chance.min(0.0));
+            children.push(child);
+        }
+    }
+    children
+}
+
+/// The `count` nodes of highest score, in ascending order. Where scores tie the earlier
+/// node wins, so that a parent is never behind its child.
+fn most_likely(nodes: &[usize], scores: &[f32], count: usize) -> Vec<usize> {
+    let mut nodes = nodes.to_vec();
+    nodes.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    nodes.truncate(count);
+    nodes.sort_unstable();
+    nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::uniform;
+
+    /// Candidates of a node that depend on its path alone.
+    fn candidates(path: &[u32], top_k: usize) -> Candidates {
+        let seed = path
+            .iter()
+            .fold(17, |h: u64, &t| h.wrapping_mul(31).wrapping_add(t.into()));
+        let weights: Vec<f64> = (0..12).map(|t| uniform(seed, t).powi(3) + 1e-3).collect();
+        let total: f64 = weights.iter().sum();
+        let mut all: Vec<(u32, f32)> = (0..12u32)
+            .map(|t| (t, (weights[t as usize] / total).ln() as f32))
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(top_k);
+        all
+    }
+
+    fn tokens(tree: &Tree, node: usize) -> Vec<u32> {
+        tree.path(node)[1..]
+            .iter()
+            .map(|&n| tree.token(n))
+            .collect()
+    }
+
+    fn grown(growth: Growth) -> Tree {
+        pollster_like(grow(
+            99,
+            candidates(&[], growth.top_k),
+            growth,
+            async |tree, level| {
+                let of = |&node: &usize| candidates(&tokens(tree, node), growth.top_k);
+                Ok(level.iter().map(of).collect())
+            },
+        ))
+    }
+
+    /// Runs a future that never waits.
+    fn pollster_like(future: impl Future<Output = Result<Tree>>) -> Tree {
+        let mut future = std::pin::pin!(future);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(tree) => tree.unwrap(),
+            std::task::Poll::Pending => panic!("it waited"),
+        }
+    }
+
+    /// All paths that the growth rule can reach, by brute force: level by level.
+    fn pool(growth: Growth) -> Vec<(Vec<u32>, f32)> {
+        let mut pool = Vec::new();
+        let mut beam = vec![(Vec::new(), 0.0)];
+        for _ in 0..growth.depth {
+            let mut level: Vec<(Vec<u32>, f32)> = Vec::new();
+            for (path, score) in &beam {
+                for (token, chance) in candidates(path, growth.top_k) {
+                    let mut child: Vec<u32> = path.clone();
+                    child.push(token);
+                    level.push((child, score + chance));
+                }
+            }
+            pool.extend(level.clone());
+            level.sort_by(|a, b| b.1.total_cmp(&a.1));
+            level.truncate(growth.top_k);
+            beam = level;
+        }
+        pool
+    }
+
+    #[test]
+    fn the_likeliest_of_the_pool_are_kept_and_are_connected() {
+        for (top_k, depth, nodes) in [(4, 3, 10), (10, 5, 59), (2, 6, 5), (3, 1, 3), (1, 4, 4)] {
+            let growth = Growth {
+                top_k,
+                depth,
+                nodes,
+            };
+            let tree = grown(growth);
+            let mut expected = pool(growth);
+            expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+            expected.truncate(nodes);
+            let mut expected: Vec<_> = expected.into_iter().map(|e| e.0).collect();
+            let mut found: Vec<_> = (1..tree.len()).map(|n| tokens(&tree, n)).collect();
+            expected.sort();
+            found.sort();
+            assert_eq!(found, expected, "{growth:?}");
+            assert!(tree.height() <= depth);
+        }
+    }
+
+    #[test]
+    fn certain_children_do_not_outlive_their_parents() {
+        let growth = Growth {
+            top_k: 2,
+            depth: 4,
+            nodes: 2,
+        };
+        let sure = || vec![(1, 0.0), (2, f32::NEG_INFINITY)];
+        let tree = pollster_like(grow(9, sure(), growth, async |_, level| {
+            Ok(level.iter().map(|_| sure()).collect())
+        }));
+        assert_eq!(tokens(&tree, 2), [1, 1]);
+    }
+}

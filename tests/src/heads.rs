@@ -1,0 +1,293 @@
+//! Random EAGLE heads for a small target, in every exporter's names, and their forward
+//! pass as the papers write it: one pair at a time, in f64, on plain vectors.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use eaglet_core::draft::{Head, load_head};
+use eaglet_core::model::Transformer;
+use eaglet_core::weights::{Dtype, NamedTensors};
+
+use crate::numbers::spread;
+use crate::tiny::{HIDDEN, VOCAB};
+
+pub const DIM: usize = 16;
+pub const HEADS: usize = 4;
+pub const KV_HEADS: usize = 2;
+pub const INNER: usize = 80;
+pub const DRAFT_VOCAB: usize = 40;
+pub const EPSILON: f64 = 1e-6;
+pub const TAPS: [usize; 3] = [0, 1, 2];
+
+/// Which generation of heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Eagle1,
+    Eagle3,
+}
+
+/// A head's tensors by their official names.
+#[derive(Clone)]
+pub struct TinyHead {
+    pub kind: Kind,
+    pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+impl TinyHead {
+    pub fn random(kind: Kind, seed: u64) -> Self {
+        let mut tensors = BTreeMap::new();
+        let mut add = |name: &str, shape: &[usize], scale: f32, offset: f32| {
+            let values = spread(seed * 100 + tensors.len() as u64, shape.iter().product());
+            let values = values.iter().map(|v| v * scale + offset).collect();
+            tensors.insert(name.to_owned(), (shape.to_vec(), values));
+        };
+        let layer = match kind {
+            Kind::Eagle1 => "layers.0",
+            Kind::Eagle3 => "midlayer",
+        };
+        let input = match kind {
+            Kind::Eagle1 => HIDDEN,
+            Kind::Eagle3 => 2 * HIDDEN,
+        };
+        for (part, rows) in [
+            ("q", HEADS * DIM),
+            ("k", KV_HEADS * DIM),
+            ("v", KV_HEADS * DIM),
+        ] {
+            add(
+                &format!("{layer}.self_attn.{part}_proj.weight"),
+                &[rows, input],
+                0.3,
+                0.0,
+            );
+        }
+        add(
+            &format!("{layer}.self_attn.o_proj.weight"),
+            &[HIDDEN, HEADS * DIM],
+            0.3,
+            0.0,
+        );
+        add(
+            &format!("{layer}.mlp.gate_proj.weight"),
+            &[INNER, HIDDEN],
+            0.3,
+            0.0,
+        );
+        add(
+            &format!("{layer}.mlp.up_proj.weight"),
+            &[INNER, HIDDEN],
+            0.3,
+            0.0,
+        );
+        add(
+            &format!("{layer}.mlp.down_proj.weight"),
+            &[HIDDEN, INNER],
+            0.3,
+            0.0,
+        );
+        add(
+            &format!("{layer}.post_attention_layernorm.weight"),
+            &[HIDDEN],
+            0.2,
+            1.0,
+        );
+        match kind {
+            Kind::Eagle1 => {
+                add("fc.weight", &[HIDDEN, 2 * HIDDEN], 0.2, 0.0);
+                add("fc.bias", &[HIDDEN], 0.2, 0.0);
+            }
+            Kind::Eagle3 => {
+                add("fc.weight", &[HIDDEN, 3 * HIDDEN], 0.2, 0.0);
+                add("midlayer.input_layernorm.weight", &[HIDDEN], 0.2, 1.0);
+                add("midlayer.hidden_norm.weight", &[HIDDEN], 0.2, 1.0);
+                add("norm.weight", &[HIDDEN], 0.2, 1.0);
+                add("lm_head.weight", &[DRAFT_VOCAB, HIDDEN], 0.5, 0.0);
+            }
+        }
+        Self { kind, tensors }
+    }
+
+    /// The target's id of a draft id: every second token, and the last ones.
+    pub fn id(index: usize) -> usize {
+        (2 * index).min(VOCAB - DRAFT_VOCAB + index)
+    }
+
+    /// The file, its tensors renamed, `d2t` as offsets or as ids.
+    pub fn file(&self, rename: impl Fn(&str) -> String, absolute: bool) -> Vec<u8> {
+        let mut entries: Vec<(String, &str, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (name, (shape, values)) in &self.tensors {
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            entries.push((rename(name), "F32", shape.clone(), bytes));
+        }
+        if self.kind == Kind::Eagle3 {
+            let d2t = (0..DRAFT_VOCAB).map(|i| Self::id(i) - if absolute { 0 } else { i });
+            let bytes = d2t.flat_map(|v| (v as i64).to_le_bytes()).collect();
+            entries.push((rename("d2t"), "I64", vec![DRAFT_VOCAB], bytes));
+        }
+        let mut header = serde_json::Map::new();
+        let mut data = Vec::new();
+        for (name, number, shape, bytes) in entries {
+            let offsets = [data.len(), data.len() + bytes.len()];
+            let entry = serde_json::json!({
+                "dtype": number, "shape": shape, "data_offsets": offsets,
+            });
+            header.insert(name, entry);
+            data.extend(bytes);
+        }
+        let mut header = serde_json::to_vec(&header).unwrap();
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend(header);
+        file.extend(data);
+        file
+    }
+
+    pub fn config() -> serde_json::Value {
+        serde_json::json!({
+            "num_attention_heads": HEADS, "head_dim": DIM, "rms_norm_eps": EPSILON,
+            "eagle_config": { "eagle_aux_hidden_state_layer_ids": TAPS },
+        })
+    }
+
+    pub fn load(&self, target: &Transformer, dtype: Dtype) -> Box<dyn Head> {
+        let file = self.file(str::to_owned, false);
+        load(&file, &Self::config(), target, dtype).unwrap()
+    }
+
+    /// Outputs and logits of the last of a chain of pairs (fused feature, token).
+    pub fn naive(&self, embedding: &[f32], pairs: &[(Vec<f64>, u32)]) -> (Vec<f64>, Vec<f64>) {
+        let (mut keys, mut values, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        for (position, (feature, token)) in pairs.iter().enumerate() {
+            let e: Vec<f64> = row(embedding, *token as usize, HIDDEN);
+            let (input, residual) = match self.kind {
+                Kind::Eagle1 => {
+                    let mut y = self.linear("fc", &[&e[..], feature].concat());
+                    add(&mut y, &self.vector("fc.bias"));
+                    (y.clone(), y)
+                }
+                Kind::Eagle3 => {
+                    let e = self.norm("input_layernorm", &e);
+                    let g = self.norm("hidden_norm", feature);
+                    ([e, g].concat(), feature.clone())
+                }
+            };
+            let mut q = self.linear("self_attn.q_proj", &input);
+            let mut k = self.linear("self_attn.k_proj", &input);
+            values.push(self.linear("self_attn.v_proj", &input));
+            q.chunks_mut(DIM).for_each(|head| rotate(head, position));
+            k.chunks_mut(DIM).for_each(|head| rotate(head, position));
+            keys.push(k);
+            let mixed = attend(&q, &keys, &values);
+            let mut x = residual;
+            add(&mut x, &self.linear("self_attn.o_proj", &mixed));
+            let inner = self.norm("post_attention_layernorm", &x);
+            let gate = self.linear("mlp.gate_proj", &inner);
+            let up = self.linear("mlp.up_proj", &inner);
+            let silu = |g: f64| g / (1.0 + (-g).exp());
+            let inner: Vec<f64> = gate.iter().zip(up).map(|(&g, u)| silu(g) * u).collect();
+            add(&mut x, &self.linear("mlp.down_proj", &inner));
+            last = x;
+        }
+        let logits = match self.kind {
+            Kind::Eagle1 => Vec::new(), // The target's head, which the caller has.
+            Kind::Eagle3 => self.linear("lm_head", &self.norm("norm", &last)),
+        };
+        (last, logits)
+    }
+
+    /// A feature as the head takes it, from what the target left.
+    pub fn fuse(&self, taps: &[Vec<f32>]) -> Vec<f64> {
+        let all: Vec<f64> = taps.iter().flatten().map(|&v| v.into()).collect();
+        match self.kind {
+            Kind::Eagle1 => all,
+            Kind::Eagle3 => self.linear("fc", &all),
+        }
+    }
+
+    fn tensor(&self, name: &str) -> &(Vec<usize>, Vec<f32>) {
+        let prefixes = ["", "midlayer.", "layers.0."];
+        let found = prefixes
+            .iter()
+            .find_map(|p| self.tensors.get(&format!("{p}{name}")));
+        found.unwrap()
+    }
+
+    fn vector(&self, name: &str) -> Vec<f64> {
+        self.tensor(name).1.iter().map(|&v| v.into()).collect()
+    }
+
+    fn linear(&self, name: &str, x: &[f64]) -> Vec<f64> {
+        let (shape, values) = self.tensor(&format!("{name}.weight"));
+        let dot = |r: usize| {
+            row(values, r, x.len())
+                .iter()
+                .zip(x)
+                .map(|(w, x)| w * x)
+                .sum()
+        };
+        (0..shape[0]).map(dot).collect()
+    }
+
+    fn norm(&self, name: &str, x: &[f64]) -> Vec<f64> {
+        let mean = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
+        let scale = (mean + EPSILON).sqrt();
+        let weight = self.vector(&format!("{name}.weight"));
+        x.iter().zip(weight).map(|(v, w)| v / scale * w).collect()
+    }
+}
+
+pub fn load(
+    file: &[u8],
+    config: &serde_json::Value,
+    target: &Transformer,
+    dtype: Dtype,
+) -> eaglet_core::Result<Box<dyn Head>> {
+    let file = NamedTensors::from_bytes(Path::new("head.safetensors"), file)?;
+    load_head(file, config.to_string().as_bytes(), target, dtype)
+}
+
+fn row(values: &[f32], index: usize, width: usize) -> Vec<f64> {
+    values[index * width..][..width]
+        .iter()
+        .map(|&v| v.into())
+        .collect()
+}
+
+fn add(x: &mut [f64], y: &[f64]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+fn rotate(head: &mut [f64], position: usize) {
+    let half = head.len() / 2;
+    for i in 0..half {
+        let angle = position as f64 * 10_000f64.powf(-(i as f64) / half as f64);
+        let (a, b) = (head[i], head[half + i]);
+        head[i] = a * angle.cos() - b * angle.sin();
+        head[half + i] = b * angle.cos() + a * angle.sin();
+    }
+}
+
+fn attend(q: &[f64], keys: &[Vec<f64>], values: &[Vec<f64>]) -> Vec<f64> {
+    let mut mixed = vec![0.0; q.len()];
+    for (h, q) in q.chunks(DIM).enumerate() {
+        let kv = h / (HEADS / KV_HEADS) * DIM;
+        let dot = |k: &Vec<f64>| {
+            k[kv..kv + DIM]
+                .iter()
+                .zip(q)
+                .map(|(k, q)| k * q)
+                .sum::<f64>()
+        };
+        let weights: Vec<f64> = keys
+            .iter()
+            .map(|k| (dot(k) / (DIM as f64).sqrt()).exp())
+            .collect();
+        let total: f64 = weights.iter().sum();
+        for (weight, v) in weights.iter().zip(values) {
+            for i in 0..DIM {
+                mixed[h * DIM + i] += weight / total * v[kv + i];
+            }
+        }
+    }
+    mixed
+}
