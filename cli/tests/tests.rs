@@ -6,6 +6,7 @@
 mod chat;
 mod damaged_files;
 mod generate;
+mod heads;
 mod model_folders;
 mod options;
 mod refused_input;

@@ -41,8 +41,9 @@ impl Tree {
         self.tokens.push(token);
         self.parents.push(parent as u32);
         self.depths.push(self.depths[parent] + 1);
-        // Never above its parent's, and NaN counts as hopeless.
-        self.chances.push(chance.max(0.0).min(1.0));
+        // NaN counts as hopeless.
+        let chance = if chance > 0.0 { chance.min(1.0) } else { 0.0 };
+        self.chances.push(chance);
         self.tokens.len() - 1
     }
 

@@ -150,7 +150,7 @@ fn a_row_has_the_same_bits_alone_and_among_others_and_on_every_instruction_set()
             let together = values(ops.norm_linear(&all, Some(&norm), &linear).unwrap());
             let mut start = 0;
             for count in [1, 2, 3, 4, 5, 8, 11, 30] {
-                let part = all.clone().slice([start..start + count]);
+                let part = all.clone().narrow(0, start, count);
                 let part = values(ops.norm_linear(&part, Some(&norm), &linear).unwrap());
                 assert_eq!(
                     part,
@@ -253,7 +253,7 @@ fn attention_has_the_same_bits_in_a_tree_in_other_slots_and_on_every_instruction
             }
             let parts = picked
                 .iter()
-                .map(|&i| qkv.clone().slice([i..i + 1]))
+                .map(|&i| qkv.clone().narrow(0, i, 1))
                 .collect();
             let queries = ops
                 .rotate_and_cache(

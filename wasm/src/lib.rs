@@ -6,13 +6,14 @@
 use std::path::Path;
 
 use eaglet_core::weights::{Checkpoint, Gguf};
+#[cfg(target_family = "wasm")]
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The architecture and sizes of a GGUF file, given whole, as a JSON object.
 ///
 /// # Errors
 /// A message that names the rule which the file breaks.
-#[wasm_bindgen]
+#[cfg_attr(target_family = "wasm", wasm_bindgen)]
 pub fn inspect(name: &str, bytes: Vec<u8>) -> Result<String, String> {
     describe(name, bytes).map_err(|error| error.to_string())
 }

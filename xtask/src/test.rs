@@ -4,7 +4,7 @@ use crate::requirements::{CC, CLIPPY, PIP, RUSTFMT};
 use crate::steps::{self, Step};
 
 /// Cheap steps first. All that compile use the one release profile, so that a small
-/// machine compiles the big dependencies once.
+/// machine compiles the big dependencies once (lints check them without compiling).
 static STEPS: &[Step] = &[
     Step {
         name: "format",

@@ -1,5 +1,8 @@
 //! The CPU: burn's Flex tensors, with fused operations of our own over their memory.
 
+// Kernels index several arrays of lanes or rows with one counter.
+#![allow(clippy::needless_range_loop)]
+
 mod activation;
 mod attention;
 mod linear;

@@ -38,7 +38,7 @@ impl<'a> Answer<'a> {
                 eos: runtime.text.tokenizer.eos_ids().to_vec(),
                 max_tokens: decode.max_tokens,
             },
-            drafter: decode.method.drafter(decode.draft_tokens),
+            drafter: decode.drafter(&runtime.target)?,
             budget: decode.budget(),
             sizing: Sizing::Measured,
         })?;

@@ -59,7 +59,7 @@ impl<'a> Report<'a> {
             model: &runtime.name,
             device: &runtime.backend.name,
             dtype: runtime.target.dtype().to_string(),
-            method: decode.method.drafter(0).name(),
+            method: decode.method.name(),
             seed: decode.seed,
             stats: Numbers {
                 prompt_tokens: stats.prompt_tokens,

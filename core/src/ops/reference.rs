@@ -116,15 +116,12 @@ pub(super) fn rotate_and_cache(
     let keys = rotate(keys, cos, sin);
     let dtype = cache.keys.dtype();
     for (row, &slot) in rows.slots.iter().enumerate() {
-        let (slot, row) = (slot as usize, row..row + 1);
-        let key = keys.clone().slice([row.clone()]).cast(dtype);
-        let value = values.clone().slice([row]).cast(dtype);
-        cache
-            .keys
-            .inplace(|t| t.slice_assign([slot..slot + 1], key));
-        cache
-            .values
-            .inplace(|t| t.slice_assign([slot..slot + 1], value));
+        let place = slot as usize..slot as usize + 1;
+        let key = keys.clone().narrow(0, row, 1).cast(dtype);
+        let value = values.clone().narrow(0, row, 1).cast(dtype);
+        let assign = |t: Tensor<3>, x| t.slice_assign([place.clone()], x);
+        cache.keys.inplace(|t| assign(t, key));
+        cache.values.inplace(|t| assign(t, value));
     }
     Ok(queries.reshape([n, heads.query * heads.dim]))
 }
@@ -146,7 +143,7 @@ pub(super) fn path_attention(
             let t = t.clone().select(0, slots.clone()).cast(DType::F32);
             t.swap_dims(0, 1) // [kv, positions, dim]
         };
-        let q = queries.clone().slice([row..row + 1]);
+        let q = queries.clone().narrow(0, row, 1);
         let q = q.reshape([heads.kv, group, heads.dim]);
         let scores = q.matmul(seen(&cache.keys).swap_dims(1, 2)) * scale;
         let mixed = softmax(scores, 2).matmul(seen(&cache.values));

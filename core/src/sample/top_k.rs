@@ -14,15 +14,15 @@ pub fn top_k(logits: &[f32], k: usize, total: f32) -> Vec<(u32, f32)> {
     let mut best: Vec<(u32, f32)> = Vec::with_capacity(k + 1);
     let mut floor = f32::NEG_INFINITY;
     for (index, &logit) in logits.iter().enumerate() {
-        // Almost every logit ends here.
-        if !(logit > floor) || k == 0 {
-            continue;
-        }
-        let at = best.partition_point(|&(_, other)| other >= logit);
-        best.insert(at, (index as u32, logit));
-        best.truncate(k);
-        if best.len() == k {
-            floor = best[k - 1].1;
+        // Almost no logit passes.
+        if logit > floor {
+            let at = best.partition_point(|&(_, other)| other >= logit);
+            best.insert(at, (index as u32, logit));
+            best.truncate(k);
+            floor = match best.last() {
+                Some(&(_, least)) if best.len() == k => least,
+                _ => floor,
+            };
         }
     }
     best.iter_mut().for_each(|(_, logit)| *logit -= total);

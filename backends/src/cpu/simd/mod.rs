@@ -33,6 +33,7 @@ pub const Q8_BLOCK: usize = 512;
 /// Every method may execute instructions of its set: call only from code that
 /// [`Isa::run`] entered for that set. Pointers must be valid for what the method reads
 /// or writes (16 elements unless said otherwise); no alignment is assumed.
+#[allow(clippy::missing_safety_doc)] // Said once for all methods, above.
 pub unsafe trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen f32.
     type F: Copy;
