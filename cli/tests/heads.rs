@@ -1,4 +1,4 @@
-//! EAGLE heads from the command line.
+//! EAGLE heads and draft models from the command line.
 
 use eaglet_tests::heads::{Kind, TinyHead};
 
@@ -22,8 +22,12 @@ fn a_head_drafts_and_changes_nothing() {
     for temperature in ["0", "0.8"] {
         let prompt = ["Hello", "-n", "50", "-t", temperature, "--seed", "4"];
         let plain = world.report(&[&prompt[..], &["--method", "plain"]].concat());
-        for (method, folder) in [("eagle2", "eagle1"), ("eagle3", "eagle3")] {
-            let head = ["--method", method, "--draft", folder];
+        for (method, draft) in [
+            ("eagle2", "eagle1"),
+            ("eagle3", "eagle3"),
+            ("small-model", crate::support::MODEL),
+        ] {
+            let head = ["--method", method, "--draft", draft];
             let found = world.report(&[&prompt[..], &head].concat());
             assert_eq!(found["ids"], plain["ids"], "{method} {temperature}");
             assert_eq!(found["method"], method);
@@ -36,8 +40,11 @@ fn a_head_drafts_and_changes_nothing() {
 fn a_head_that_is_missing_or_of_another_method_is_refused() {
     let world = world();
     for (args, cause) in [
-        (&["--method", "eagle3"][..], "--draft FOLDER"),
-        (&["--method", "ngram", "--draft", "eagle3"], "has no head"),
+        (&["--method", "eagle3"][..], "--draft PATH"),
+        (
+            &["--method", "ngram", "--draft", "eagle3"],
+            "ngram needs none",
+        ),
         (&["--method", "eagle3", "--draft", "nowhere"], "nowhere"),
         (
             &["--method", "eagle3", "--draft", "eagle1"],

@@ -38,7 +38,11 @@ impl<'a> Answer<'a> {
                 eos: runtime.text.tokenizer.eos_ids().to_vec(),
                 max_tokens: decode.max_tokens,
             },
-            drafter: decode.drafter(&runtime.target)?,
+            drafter: decode.method.drafter(
+                decode.draft.as_deref(),
+                decode.draft_tokens,
+                &runtime.target,
+            )?,
             budget: decode.budget(),
             sizing: Sizing::Measured,
         })?;

@@ -1,6 +1,7 @@
 //! A loaded model and how it answers: what `generate` and `chat` share.
 
 mod answer;
+mod method;
 mod options;
 mod report;
 
@@ -17,6 +18,7 @@ use eaglet_core::weights::ModelFile;
 use indicatif::ProgressBar;
 
 pub use answer::{Answer, Reply};
+pub use method::Method;
 pub use options::{DecodeArgs, ModelArgs};
 pub use report::{Report, summary};
 

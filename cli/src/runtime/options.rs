@@ -1,16 +1,16 @@
 //! The flags of everything that runs a model, checked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use eaglet_backends::DeviceSpec;
-use eaglet_core::draft::{self, Budget, Drafter, Eagle, Growth, Head, Ngram, NgramOptions, Plain};
-use eaglet_core::model::Transformer;
+use eaglet_core::draft::Budget;
 use eaglet_core::sample::{Penalties, Sampling};
 use eaglet_core::text::StopStrings;
-use eaglet_core::weights::{Dtype, NamedTensors};
+use eaglet_core::weights::Dtype;
 
+use super::Method;
 use crate::error::Failure;
 use crate::store::{DEFAULT_MODEL, ModelRef};
 
@@ -47,9 +47,9 @@ pub struct DecodeArgs {
     #[arg(long, value_enum, default_value = "ngram")]
     pub method: Method,
 
-    /// The head of --method eagle2 or eagle3: a folder with config.json and
-    /// model.safetensors
-    #[arg(long, value_name = "FOLDER")]
+    /// The head of eagle2 or eagle3 (a folder with config.json and model.safetensors), or
+    /// the model of small-model (a GGUF file or a folder)
+    #[arg(long, value_name = "PATH")]
     pub draft: Option<PathBuf>,
 
     /// Tokens drafted in a round, 64 at most; only those likely to pay are verified
@@ -137,78 +137,12 @@ pub struct DecodeArgs {
     pub stop: Vec<String>,
 }
 
-/// The methods of drafting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Method {
-    /// One token a round: nothing is drafted
-    Plain,
-    /// Copy what followed the last words when they occurred before
-    Ngram,
-    /// An EAGLE-1 head with EAGLE-2's dynamic trees (needs --draft)
-    Eagle2,
-    /// An EAGLE-3 head with dynamic trees (needs --draft)
-    Eagle3,
-}
-
-impl Method {
-    /// The name, as typed and reported.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Ngram => "ngram",
-            Self::Eagle2 => "eagle2",
-            Self::Eagle3 => "eagle3",
-        }
-    }
-}
-
 impl DecodeArgs {
     /// Refuses values that make no sense.
     pub fn check(&self) -> Result<(), Failure> {
         self.sampling().check()?;
         StopStrings::new(self.stop.clone())?;
-        match (self.needs_head(), &self.draft) {
-            (true, None) => Err(Failure::Input(format!(
-                "--method {} needs the folder of its head: --draft FOLDER",
-                self.method.name()
-            ))),
-            (false, Some(_)) => Err(Failure::Input(format!(
-                "--draft is for --method eagle2 and eagle3; {} has no head",
-                self.method.name()
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn needs_head(&self) -> bool {
-        matches!(self.method, Method::Eagle2 | Method::Eagle3)
-    }
-
-    /// What drafts, for one sequence of `target`.
-    pub fn drafter(&self, target: &Transformer) -> Result<Box<dyn Drafter>, Failure> {
-        Ok(match (self.method, &self.draft) {
-            (Method::Eagle2 | Method::Eagle3, Some(folder)) => {
-                let head = load_head(folder, target)?;
-                if (self.method == Method::Eagle3) == head.taps().is_empty() {
-                    return Err(Failure::Input(format!(
-                        "{} holds the head of another method than {}",
-                        folder.display(),
-                        self.method.name()
-                    )));
-                }
-                let growth = Growth {
-                    top_k: 4,
-                    depth: 5,
-                    nodes: self.draft_tokens,
-                };
-                Box::new(Eagle::new(self.method.name(), head, target, growth)?)
-            }
-            (Method::Ngram, _) => Box::new(Ngram(NgramOptions {
-                copied: self.draft_tokens,
-                ..Default::default()
-            })),
-            _ => Box::new(Plain),
-        })
+        self.method.check(self.draft.as_deref())
     }
 
     /// What a round may draft.
@@ -235,15 +169,6 @@ impl DecodeArgs {
             seed: self.seed,
         }
     }
-}
-
-/// A head from its folder; in f16, whatever the target is stored in.
-fn load_head(folder: &Path, target: &Transformer) -> Result<Box<dyn Head>, Failure> {
-    let config = folder.join("config.json");
-    let text = std::fs::read(&config)
-        .map_err(|e| Failure::Input(format!("cannot read {}: {e}", config.display())))?;
-    let tensors = NamedTensors::open(&folder.join("model.safetensors"))?;
-    Ok(draft::load_head(tensors, &text, target, Dtype::F16)?)
 }
 
 fn positive(text: &str) -> Result<usize, String> {

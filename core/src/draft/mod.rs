@@ -3,6 +3,7 @@
 mod eagle;
 mod ngram;
 mod plain;
+mod small_model;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +11,7 @@ use std::pin::Pin;
 pub use eagle::{Eagle, Eagle1, Eagle3, Growth, Head, load_head};
 pub use ngram::{Ngram, NgramOptions};
 pub use plain::Plain;
+pub use small_model::SmallModel;
 
 use crate::error::Result;
 use crate::model::Features;
