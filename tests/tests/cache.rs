@@ -5,6 +5,7 @@
 use eaglet_core::cache::{KvPool, Table};
 use eaglet_core::draft::{Ngram, NgramOptions, Plain};
 use eaglet_core::engine::{FinishReason, Limits};
+use eaglet_core::ops::Rows;
 use eaglet_core::sample::{Sampling, uniform};
 use eaglet_core::weights::Dtype;
 use eaglet_tests::decode::{answer, decode, options, session};
@@ -124,4 +125,84 @@ fn a_slot_has_one_owner() {
         pool.check_integrity([&table].into_iter()).is_err(),
         "a slot has two owners"
     );
+}
+
+/// Commits and rejects drafted trees, goes back, and goes on, always in whichever slots
+/// are free; the logits of the next token must then be those of a fresh prefill.
+#[test]
+fn logits_after_any_history_are_those_of_a_fresh_prefill() {
+    for dtype in Dtype::ALL {
+        let target = Tiny::new("qwen3", 12).load(dtype);
+        let ops = target.ops();
+        let heads = target.config().attention_heads();
+        let cache = match dtype {
+            Dtype::F32 => burn::tensor::DType::F32,
+            _ => burn::tensor::DType::F16,
+        };
+        let pool = || KvPool::new(&**ops, 2, 200, heads, cache).unwrap();
+        let logits = |rows: &Rows<'_>, pool: &mut KvPool| -> Vec<f32> {
+            let features = target.forward(rows, pool, &[]).unwrap();
+            let last = ops
+                .select(&features.last, &[rows.len() as u32 - 1])
+                .unwrap();
+            pollster::block_on(ops.read(target.logits(&last).unwrap())).unwrap()
+        };
+        let mut used = pool();
+        let mut table = Table::default();
+        let mut counter = 0;
+        let mut pick = |below: usize| {
+            counter += 1;
+            (uniform(dtype as u64, counter) * below as f64) as usize
+        };
+        for step in 0..60 {
+            // A chain of drafts behind a root, and beside each a rival that is rejected.
+            let depth = 1 + pick(4);
+            let slots = used.reserve(2 * depth).unwrap();
+            let tokens: Vec<u32> = (0..2 * depth).map(|_| pick(96) as u32).collect();
+            let committed = table.slots().to_vec();
+            let mut rows = Rows::default();
+            let id = rows.add_table(&committed);
+            for i in 0..2 * depth {
+                // Even nodes are the chain; an odd one takes its neighbour's place.
+                let chain = (0..i / 2).map(|j| slots[2 * j]);
+                let path: Vec<u32> = chain.chain([slots[i]]).collect();
+                rows.push(tokens[i], slots[i], id, committed.len() as u32, &path);
+            }
+            target.forward(&rows, &mut used, &[]).unwrap();
+            let accepted = 1 + pick(depth);
+            for i in 0..2 * depth {
+                if i % 2 == 0 && i / 2 < accepted {
+                    table.commit(tokens[i], slots[i]);
+                } else {
+                    used.release([slots[i]].into_iter());
+                }
+            }
+            if step % 7 == 3 {
+                let dropped = table.truncate(table.len().saturating_sub(pick(12)));
+                used.release(dropped.into_iter());
+            }
+            used.check_integrity([&table].into_iter()).unwrap();
+            if table.len() > 120 {
+                break;
+            }
+        }
+        assert!(table.len() > 30);
+        // One more token after that history, and the same after a fresh prefill.
+        let next = used.reserve(1).unwrap()[0];
+        let committed = table.slots().to_vec();
+        let mut rows = Rows::default();
+        let id = rows.add_table(&committed);
+        rows.push(42, next, id, committed.len() as u32, &[next]);
+        let found = logits(&rows, &mut used);
+
+        let mut fresh = pool();
+        let all: Vec<u32> = table.tokens().iter().copied().chain([42]).collect();
+        let slots = fresh.reserve(all.len()).unwrap();
+        let mut rows = Rows::default();
+        let id = rows.add_table(&slots);
+        for (i, &token) in all.iter().enumerate() {
+            rows.push(token, slots[i], id, i as u32 + 1, &[]);
+        }
+        assert_eq!(found, logits(&rows, &mut fresh), "{dtype}");
+    }
 }
