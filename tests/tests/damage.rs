@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use eaglet_backends::cpu::CpuOps;
-use eaglet_core::draft::{Budget, Drafter, Plain};
+use eaglet_core::draft::{Budget, Drafter, Observation, Plain};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::sample::Sampling;
 use eaglet_core::tree::Tree;
@@ -117,10 +117,67 @@ fn a_prompt_that_fails_leaves_nothing_behind() {
     let bad = [1, 2, tiny::VOCAB as u32];
     pollster::block_on(session.prompt(0, &bad, &mut watch)).unwrap_err();
     session.check_integrity().unwrap();
+    // Nothing waits for a round.
+    let emissions = pollster::block_on(session.round(&mut watch)).unwrap();
+    assert!(emissions.is_empty());
     // The same prefix again: nothing of it may be taken for computed.
     let found = answer(&mut session, 0, &[1, 2, 3]);
     assert_eq!(found.stats.reused_tokens, 0);
     assert_eq!(found.ids, decode(&target, &[1, 2, 3], greedy()).ids);
+}
+
+/// Refuses to look at its second round.
+struct Blind(usize);
+
+impl Drafter for Blind {
+    fn name(&self) -> &'static str {
+        "blind"
+    }
+
+    fn propose<'a>(
+        &'a mut self,
+        context: &'a [u32],
+        _: Budget,
+    ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
+        Box::pin(ready(Ok(Tree::new(*context.last().unwrap()))))
+    }
+
+    fn observe(&mut self, _: Observation<'_>) -> Result<()> {
+        self.0 += 1;
+        match self.0 {
+            3 => Err(Error::Device("unplugged".into())), // After the prompt and a round.
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_drafter_that_fails_to_look_costs_no_token_and_no_slot() {
+    let target = Tiny::new("llama", 3).load(Dtype::Q8);
+    let greedy = |drafter| options(&Sampling::default(), 20, drafter);
+    let plain = decode(&target, &[5, 6, 7], greedy(Box::new(Plain)));
+    let mut session = session(&target, 2);
+    session.open(greedy(Box::new(Blind(0)))).unwrap();
+    session.open(greedy(Box::new(Plain))).unwrap();
+    let mut ids = vec![Vec::new(); 2];
+    let mut watch = |sequence: usize, token| {
+        ids[sequence].push(token);
+        false
+    };
+    let mut failures = 0;
+    pollster::block_on(async {
+        session.prompt(0, &[5, 6, 7], &mut watch).await.unwrap();
+        session.prompt(1, &[5, 6, 7], &mut watch).await.unwrap();
+        loop {
+            match session.round(&mut watch).await {
+                Ok(emissions) if emissions.is_empty() => break,
+                Ok(_) => {}
+                Err(_) => failures += 1,
+            }
+            session.check_integrity().unwrap();
+        }
+    });
+    assert_eq!((failures, &ids), (1, &vec![plain.ids.clone(), plain.ids]));
 }
 
 /// Fails, or drafts a token that does not exist, in its third round.

@@ -342,9 +342,76 @@ fn heads_that_do_not_fit_are_refused_by_name() {
                 .contains("head.safetensors")
         );
     }
+    refused(
+        |h| drop(h.tensors.insert("fc.weight".into(), (vec![], vec![0.0]))),
+        "fc.weight",
+    );
+    refused(
+        |h| {
+            h.tensors.remove("midlayer.self_attn.q_proj.weight");
+        },
+        "self_attn.q_proj.weight",
+    );
+    // Half as wide as the target, with no embedding of its own.
+    refused(
+        |h| {
+            drop(
+                h.tensors
+                    .insert("fc.weight".into(), (vec![32, 192], vec![0.0; 32 * 192])),
+            )
+        },
+        "embed_tokens.weight",
+    );
+    let config = |key: &str, value: serde_json::Value| {
+        let mut config = TinyHead::config();
+        config[key] = value;
+        let error = heads::load(&file, &config, &target, Dtype::F32);
+        error.err().unwrap().to_string()
+    };
     let taps = serde_json::json!({ "eagle_aux_hidden_state_layer_ids": [0, 1, 9] });
-    let error = heads::load(&file, &taps, &target, Dtype::F32)
-        .err()
+    assert!(config("eagle_config", taps).contains("[0, 1, 9]"));
+    assert!(config("rope_theta", 0.into()).contains("rope_theta 0"));
+    assert!(config("rms_norm_eps", (-1e9).into()).contains("rms_norm_eps"));
+    let stretched = serde_json::json!({ "rope_type": "llama3", "factor": 8 });
+    assert!(config("rope_scaling", stretched).contains("stretched"));
+}
+
+#[test]
+fn a_head_that_overflows_only_drafts_nothing() {
+    let target = Tiny::new("llama", 1).load(Dtype::F32);
+    let mut head = TinyHead::random(Kind::Eagle3, 1);
+    let (_, norm) = head.tensors.get_mut("norm.weight").unwrap();
+    norm.fill(3e38);
+    let greedy = Sampling::default();
+    let plain = decode(&target, &[1, 2], options(&greedy, 20, Box::new(Plain)));
+    let head = head.load(&target, Dtype::F32);
+    let drafter = Eagle::new("eagle3", head, &target, GROWTH).unwrap();
+    let found = decode(&target, &[1, 2], options(&greedy, 20, Box::new(drafter)));
+    assert_eq!(found.ids, plain.ids);
+}
+
+#[test]
+fn sequences_may_have_heads_with_other_taps() {
+    let target = Tiny::new("llama", 1).load(Dtype::F32);
+    let greedy = Sampling::default();
+    let plain = decode(&target, &[1, 2], options(&greedy, 20, Box::new(Plain)));
+    let mut kept = session(&target, 2);
+    kept.open(options(&greedy, 20, eagle(Kind::Eagle3, 1, &target)))
         .unwrap();
-    assert!(error.to_string().contains("[0, 1, 9]"), "{error}");
+    let mut head = TinyHead::random(Kind::Eagle3, 2);
+    let fc = spread(9, HIDDEN * 2 * HIDDEN);
+    head.tensors
+        .insert("fc.weight".into(), (vec![HIDDEN, 2 * HIDDEN], fc));
+    let config = serde_json::json!({
+        "num_attention_heads": heads::HEADS, "eagle_aux_hidden_state_layer_ids": [0, 2],
+    });
+    let file = head.file(str::to_owned, false);
+    let head = heads::load(&file, &config, &target, Dtype::F32).unwrap();
+    let drafter = Eagle::new("eagle3", head, &target, GROWTH).unwrap();
+    kept.open(options(&greedy, 20, Box::new(drafter))).unwrap();
+    for sequence in [1, 0, 1] {
+        let found = answer(&mut kept, sequence, &[1, 2]);
+        assert_eq!(found.ids, plain.ids);
+        assert!(found.stats.drafted_tokens > 0);
+    }
 }

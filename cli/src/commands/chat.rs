@@ -100,6 +100,8 @@ fn turn(
         .encode_chat(messages)
         .and_then(|prompt| answer.reply(&prompt, interrupt, &mut print));
     match reply {
+        // Stopped before a word was said: as if it had not been asked.
+        Ok(reply) if reply.ids.is_empty() => drop(messages.pop()),
         Ok(reply) => {
             print("\n")?;
             messages.push(Message {

@@ -34,7 +34,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
 
-    /// Positions of context [default: as the model was trained, 131072 at most]
+    /// Positions of context [default: as the model was trained, 32768 at most]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub ctx: Option<usize>,
 }

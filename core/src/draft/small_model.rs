@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Tensor};
 
 use super::{Budget, Drafter};
 use crate::cache::{KvPool, Table};
@@ -23,6 +23,9 @@ pub struct SmallModel {
     pool: KvPool,
     table: Table,
 }
+
+/// Tokens of a text that are run in one pass: activations stay small.
+const CHUNK: usize = 256;
 
 /// How sure a draft is taken to be before the engine knows better.
 const CHANCE: f32 = 0.7;
@@ -57,22 +60,36 @@ impl SmallModel {
         let shared = self.table.shared_prefix(tokens).min(tokens.len() - 1);
         let dropped = self.table.truncate(shared);
         self.pool.release(dropped.into_iter());
-        let new = &tokens[shared..];
-        let slots = self.pool.reserve(new.len())?;
-        for (&token, &slot) in new.iter().zip(&slots) {
+        let mut next = 0;
+        for chunk in tokens[shared..].chunks(CHUNK) {
+            let first = self.table.len();
+            let last = self.run(chunk);
+            if last.is_err() {
+                let slots = self.table.truncate(first);
+                self.pool.release(slots.into_iter());
+            }
+            let logits = self.model.logits(&last?)?;
+            let ids = self.model.ops().argmax(&logits).await?;
+            next = ids.first().copied().unwrap_or_default();
+        }
+        Ok(next)
+    }
+
+    /// Runs and commits tokens; returns the features of the last, `[1, hidden]`.
+    fn run(&mut self, tokens: &[u32]) -> Result<Tensor<2>> {
+        let first = self.table.len();
+        let slots = self.pool.reserve(tokens.len())?;
+        for (&token, &slot) in tokens.iter().zip(&slots) {
             self.table.commit(token, slot);
         }
         let mut rows = Rows::default();
         let table = rows.add_table(self.table.slots());
-        for (i, (&token, &slot)) in new.iter().zip(&slots).enumerate() {
-            rows.push(token, slot, table, (shared + i + 1) as u32, &[]);
+        for (i, (&token, &slot)) in tokens.iter().zip(&slots).enumerate() {
+            rows.push(token, slot, table, (first + i + 1) as u32, &[]);
         }
         let features = self.model.forward(&rows, &mut self.pool, &[])?;
-        let ops = self.model.ops();
-        let last = ops.select(&features.last, &[new.len() as u32 - 1])?;
-        let logits = self.model.logits(&last)?;
-        let ids = ops.argmax(&logits).await?;
-        Ok(ids.first().copied().unwrap_or_default())
+        let last = tokens.len() as u32 - 1;
+        self.model.ops().select(&features.last, &[last])
     }
 
     async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {

@@ -28,8 +28,24 @@ impl Session {
         prompt: &[u32],
         watch: &mut dyn Watch,
     ) -> Result<Emission> {
-        let start = Instant::now();
         self.check_prompt(prompt)?;
+        let emission = self.take_in(index, prompt, watch).await;
+        if emission.is_err() {
+            // Nothing waits for a round: the text is what the cache holds, no more.
+            let sequence = &mut self.sequences[index];
+            sequence.tokens.truncate(sequence.table.len());
+        }
+        debug_assert!(self.check_integrity().is_ok());
+        emission
+    }
+
+    async fn take_in(
+        &mut self,
+        index: usize,
+        prompt: &[u32],
+        watch: &mut dyn Watch,
+    ) -> Result<Emission> {
+        let start = Instant::now();
         let sequence = &mut self.sequences[index];
         // The last token is always run: its logits give the first token of the answer.
         let reused = sequence.table.shared_prefix(prompt).min(prompt.len() - 1);
@@ -118,10 +134,11 @@ impl Session {
         }
         let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
         let all: Vec<u32> = (0..chunk.len() as u32).collect();
-        self.sequences[index].options.drafter.observe(Observation {
+        let drafter = &mut self.sequences[index].options.drafter;
+        drafter.observe(Observation {
             tokens: chunk,
             position,
-            features: &features,
+            features: &features.only(&self.taps, drafter.taps()),
             rows: &all,
         })?;
         let last = chunk.len() as u32 - 1;

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor};
 use web_time::Instant;
 
 use super::sequence::{FinishReason, Sequence, SequenceOptions};
-use super::sizing::{self, Costs, Sizing};
+use super::sizing::{self, Costs, Sizing, Worth};
 use super::watch::Watch;
 use crate::cache::KvPool;
 use crate::draft::Observation;
@@ -47,6 +47,7 @@ pub struct Session {
     pub(super) taps: Vec<usize>,
     pub(super) context: usize,
     costs: Costs,
+    worth: Worth,
 }
 
 /// One sequence's share of a round.
@@ -85,6 +86,7 @@ impl Session {
             taps: Vec::new(),
             context,
             costs: Costs::default(),
+            worth: Worth::default(),
         })
     }
 
@@ -95,6 +97,7 @@ impl Session {
     pub fn open(&mut self, options: SequenceOptions) -> Result<usize> {
         self.accept(&options)?;
         self.sequences.push(Sequence::new(options));
+        self.gather_taps();
         Ok(self.sequences.len() - 1)
     }
 
@@ -107,10 +110,11 @@ impl Session {
         self.accept(&options)?;
         self.sequences[sequence].options = options;
         self.sequences[sequence].calibration = Default::default();
+        self.gather_taps();
         Ok(())
     }
 
-    fn accept(&mut self, options: &SequenceOptions) -> Result<()> {
+    fn accept(&self, options: &SequenceOptions) -> Result<()> {
         options.sampling.check()?;
         let vocab = self.target.config().vocab;
         let mut biased = options.sampling.logit_bias.iter().map(|(id, _)| *id);
@@ -120,10 +124,15 @@ impl Session {
                 vocab - 1
             )));
         }
-        self.taps.extend(options.drafter.taps());
+        Ok(())
+    }
+
+    /// The points of the residual stream that any sequence's drafter asks for.
+    fn gather_taps(&mut self) {
+        let taps = self.sequences.iter().flat_map(|s| s.options.drafter.taps());
+        self.taps = taps.copied().collect();
         self.taps.sort_unstable();
         self.taps.dedup();
-        Ok(())
     }
 
     /// A sequence, by number.
@@ -139,7 +148,7 @@ impl Session {
     /// The device or a drafter failed, or the model's output is not a number.
     pub async fn round(&mut self, watch: &mut dyn Watch) -> Result<Vec<Emission>> {
         let start = Instant::now();
-        let trees = self.draft().await?;
+        let (trees, drafted) = self.draft().await?;
         if trees.is_empty() {
             return Ok(Vec::new());
         }
@@ -154,33 +163,45 @@ impl Session {
             }
         };
         let mut emissions = Vec::with_capacity(shares.len());
+        let mut observed = Ok(());
         for (share, verdict) in shares.into_iter().zip(verdicts) {
-            emissions.push(self.commit(share, verdict, &features, watch)?);
+            let (emission, seen) = self.commit(share, verdict, &features, watch);
+            emissions.push(emission);
+            observed = observed.and(seen);
         }
+        debug_assert!(self.check_integrity().is_ok());
         let decode = start.elapsed();
+        let tokens = emissions.iter().map(|emission| emission.tokens.len()).sum();
+        let plain = self.costs.estimate(emissions.len()) / emissions.len() as f64;
+        self.worth.record(drafted, decode, tokens, plain);
         for emission in &emissions {
             let stats = &mut self.sequences[emission.sequence].stats;
             stats.draft += draft;
             stats.verify += verify;
             stats.decode += decode;
         }
-        Ok(emissions)
+        observed.map(|()| emissions)
     }
 
-    /// Proposals of all live sequences, cut to what pays.
-    async fn draft(&mut self) -> Result<Vec<(usize, Tree)>> {
+    /// Proposals of all live sequences, cut to what pays, and whether there were any.
+    async fn draft(&mut self) -> Result<(Vec<(usize, Tree)>, bool)> {
         let mut trees = Vec::new();
+        let mut drafted = false;
         for (index, sequence) in self.sequences.iter_mut().enumerate() {
             if sequence.is_live() {
-                let budget = sequence.budget(self.context);
+                let mut budget = sequence.budget(self.context);
+                if self.worth.is_resting() && sequence.options.sizing == Sizing::Measured {
+                    budget.nodes = 0;
+                }
                 let drafter = &mut sequence.options.drafter;
                 let tree = drafter.propose(&sequence.tokens, budget).await?;
                 debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
+                drafted |= tree.len() > 1;
                 trees.push((index, tree));
             }
         }
         self.cut(&mut trees);
-        Ok(trees)
+        Ok((trees, drafted))
     }
 
     /// Gives every node a slot and a row.
@@ -245,7 +266,7 @@ impl Session {
         verdict: Verdict,
         features: &Features,
         watch: &mut dyn Watch,
-    ) -> Result<Emission> {
+    ) -> (Emission, Result<()>) {
         let sequence = &mut self.sequences[share.sequence];
         let (first, position) = (sequence.tokens.len(), sequence.table.len());
         // The root is final; each further row is once its own token has been emitted.
@@ -276,18 +297,19 @@ impl Session {
             .iter()
             .map(|&n| (share.first_row + n) as u32)
             .collect();
-        sequence.options.drafter.observe(Observation {
+        let drafter = &mut sequence.options.drafter;
+        let observed = drafter.observe(Observation {
             tokens: &sequence.table.tokens()[position..],
             position,
-            features,
+            features: &features.only(&self.taps, drafter.taps()),
             rows: &rows,
-        })?;
-        debug_assert!(self.check_integrity().is_ok());
-        Ok(Emission {
+        });
+        let emission = Emission {
             sequence: share.sequence,
             tokens: emitted,
-            finish: self.sequences[share.sequence].finish,
-        })
+            finish: sequence.finish,
+        };
+        (emission, observed)
     }
 
     /// The one readback of a round: token ids where every sequence takes the most likely

@@ -139,6 +139,50 @@ impl Calibration {
     }
 }
 
+/// Whether drafting pays for itself, the drafter's own time included. When it does not,
+/// it rests, and each time that it fails again it rests longer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Worth {
+    /// Time per token in rounds that drafted, in those of plain steps; a running mean.
+    ratio: f64,
+    judged: usize,
+    resting: usize,
+    rest: usize,
+}
+
+/// Rounds before drafting is judged.
+const TRIAL: usize = 6;
+/// What noise alone may cost.
+const NOISE: f64 = 1.05;
+
+impl Worth {
+    /// Whether this round should draft nothing.
+    pub fn is_resting(&self) -> bool {
+        self.resting > 0
+    }
+
+    /// Takes note of a round: its whole time, the tokens that it gave, and the seconds
+    /// that a plain step takes for each.
+    pub fn record(&mut self, drafted: bool, time: Duration, tokens: usize, plain: f64) {
+        self.resting = self.resting.saturating_sub(1);
+        if !drafted {
+            return;
+        }
+        let ratio = (time.as_secs_f64() / (tokens as f64 * plain)).min(4.0);
+        self.ratio = match self.judged {
+            0 => ratio,
+            _ => self.ratio + NEWEST * (ratio - self.ratio),
+        };
+        self.judged += 1;
+        if self.judged >= TRIAL && self.ratio > NOISE {
+            self.rest = (2 * self.rest).clamp(16, 256);
+            (self.resting, self.judged) = (self.rest, 0);
+        } else if self.ratio < 1.0 {
+            self.rest = 0;
+        }
+    }
+}
+
 /// Cuts the trees of one round, each with its sequence's calibration, to the nodes that
 /// maximise expected tokens per second of the whole pass.
 pub(super) fn cut(trees: &mut [(&mut Tree, &Calibration)], costs: &Costs) {
@@ -250,6 +294,24 @@ mod tests {
             calibration.record(&Tree::new(0), &[]);
         }
         assert!(kept(&chain(0.9), &calibration, &costs) > 0);
+    }
+
+    #[test]
+    fn a_drafter_that_costs_more_than_it_gives_rests_ever_longer() {
+        let mut worth = Worth::default();
+        let mut drafts = 0;
+        for _ in 0..400 {
+            let drafted = !worth.is_resting();
+            drafts += usize::from(drafted);
+            let time = Duration::from_millis(if drafted { 180 } else { 100 });
+            worth.record(drafted, time, 1, 0.1);
+        }
+        assert!((TRIAL * 3..TRIAL * 7).contains(&drafts), "{drafts}");
+        let mut worth = Worth::default();
+        for _ in 0..100 {
+            worth.record(true, Duration::from_millis(180), 2, 0.1);
+            assert!(!worth.is_resting());
+        }
     }
 
     #[test]

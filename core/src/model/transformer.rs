@@ -46,6 +46,18 @@ pub struct Features {
     pub taps: Vec<Tensor<2>>,
 }
 
+impl Features {
+    /// Of taps at the points `all`, those at the points `wanted`.
+    pub fn only(&self, all: &[usize], wanted: &[usize]) -> Self {
+        let taps = all.iter().zip(&self.taps);
+        let taps = taps.filter(|(point, _)| wanted.contains(point));
+        Self {
+            last: self.last.clone(),
+            taps: taps.map(|(_, tap)| tap.clone()).collect(),
+        }
+    }
+}
+
 impl Transformer {
     /// Architecture and sizes.
     pub fn config(&self) -> &ModelConfig {

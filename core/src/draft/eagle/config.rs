@@ -28,6 +28,16 @@ struct Layer {
     head_dim: Option<usize>,
     rms_norm_eps: Option<f32>,
     rope_theta: Option<f64>,
+    /// Where version 5 of transformers puts the base.
+    rope_parameters: Option<Rope>,
+    rope_scaling: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Rope {
+    rope_theta: Option<f64>,
+    rope_type: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -59,11 +69,34 @@ impl HeadConfig {
             true => serde_json::from_value(inner.clone()).map_err(broken)?,
             false => Flags::default(),
         };
+        let rule = |rule: String| Error::Format {
+            path: path.into(),
+            format: "config.json",
+            rule,
+        };
+        let rope = layer.rope_parameters.unwrap_or_default();
+        let stretched = rope
+            .rope_type
+            .as_deref()
+            .is_some_and(|kind| kind != "default");
+        if stretched || layer.rope_scaling.is_some_and(|scaling| !scaling.is_null()) {
+            return Err(rule(
+                "heads with stretched rotary angles are not supported".into(),
+            ));
+        }
+        let norm_epsilon = layer.rms_norm_eps.unwrap_or(target.norm_epsilon);
+        let rope_theta = layer.rope_theta.or(rope.rope_theta).unwrap_or(10_000.0);
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        if !positive(norm_epsilon.into()) || !positive(rope_theta) {
+            return Err(rule(format!(
+                "rms_norm_eps {norm_epsilon} and rope_theta {rope_theta} must be above 0"
+            )));
+        }
         Ok(Self {
             heads: layer.num_attention_heads.unwrap_or(target.heads),
             head_dim: layer.head_dim,
-            norm_epsilon: layer.rms_norm_eps.unwrap_or(target.norm_epsilon),
-            rope_theta: layer.rope_theta.unwrap_or(10_000.0),
+            norm_epsilon,
+            rope_theta,
             norm_before_residual: flags
                 .norm_before_residual
                 .or(inner.norm_before_residual)
@@ -80,7 +113,9 @@ impl HeadConfig {
     /// outputs.
     pub fn taps(&self, layers: usize) -> Vec<usize> {
         match &self.aux_layers {
-            Some(ids) if ids.first() == Some(&1) => ids.iter().map(|id| id + 1).collect(),
+            Some(ids) if ids.first() == Some(&1) => {
+                ids.iter().map(|id| id.saturating_add(1)).collect()
+            }
             Some(ids) => ids.clone(),
             None => vec![2, layers / 2, layers.saturating_sub(3)],
         }

@@ -12,7 +12,7 @@ use super::grow::{Candidates, Growth, grow};
 use crate::cache::{KvPool, Table};
 use crate::draft::{Budget, Drafter, Observation};
 use crate::error::Result;
-use crate::model::Transformer;
+use crate::model::{Features, Transformer};
 use crate::ops::{Ops, Rows};
 use crate::tree::Tree;
 
@@ -29,7 +29,6 @@ pub struct Eagle {
     /// Fused features of the positions after those, not yet paired.
     waiting: Vec<Tensor<2>>,
     waiting_rows: usize,
-    context: usize,
 }
 
 impl Eagle {
@@ -44,8 +43,7 @@ impl Eagle {
         growth: Growth,
     ) -> Result<Self> {
         let ops = target.ops().clone();
-        let context = target.context();
-        let slots = context + growth.top_k * growth.depth;
+        let slots = target.context() + growth.top_k * growth.depth;
         let cache = KvPool::new(&*ops, 1, slots, head.heads(), DType::F32)?;
         Ok(Self {
             name,
@@ -56,18 +54,31 @@ impl Eagle {
             pairs: Table::default(),
             waiting: Vec::new(),
             waiting_rows: 0,
-            context,
         })
     }
 
     /// Pairs the waiting features with the tokens that followed them. Returns the output
     /// of the last pair, `[1, hidden]`: the feature to come.
-    fn extend(&mut self, context: &[u32]) -> Result<Tensor<2>> {
-        let features = Tensor::cat(std::mem::take(&mut self.waiting), 0);
+    fn extend(&mut self, context: &[u32]) -> Result<Option<Tensor<2>>> {
         self.waiting_rows = 0;
-        let first = self.pairs.len();
-        let tokens = &context[first + 1..];
-        let slots = self.cache.reserve(tokens.len())?;
+        let mut last = None;
+        for features in std::mem::take(&mut self.waiting) {
+            let first = self.pairs.len();
+            let output = self.run(context, &features);
+            if output.is_err() {
+                let slots = self.pairs.truncate(first);
+                self.cache.release(slots.into_iter());
+            }
+            last = Some(output?);
+        }
+        Ok(last)
+    }
+
+    /// Runs and commits the pairs of some features, the next in order.
+    fn run(&mut self, context: &[u32], features: &Tensor<2>) -> Result<Tensor<2>> {
+        let (first, count) = (self.pairs.len(), features.dims()[0]);
+        let tokens = &context[first + 1..first + 1 + count];
+        let slots = self.cache.reserve(count)?;
         for (&token, &slot) in tokens.iter().zip(&slots) {
             self.pairs.commit(token, slot);
         }
@@ -76,8 +87,8 @@ impl Eagle {
         for (i, (&token, &slot)) in tokens.iter().zip(&slots).enumerate() {
             rows.push(token, slot, table, (first + i + 1) as u32, &[]);
         }
-        let outputs = self.head.pass(&features, &rows, self.cache.layer(0))?;
-        self.ops.select(&outputs, &[tokens.len() as u32 - 1])
+        let outputs = self.head.pass(features, &rows, self.cache.layer(0))?;
+        self.ops.select(&outputs, &[count as u32 - 1])
     }
 
     /// The likeliest tokens after each output.
@@ -103,10 +114,10 @@ impl Eagle {
             nodes: self.growth.nodes.min(budget.nodes),
             ..self.growth
         };
-        let last = self.extend(context)?;
-        if growth.depth == 0 || context.len() + growth.depth > self.context {
-            return Ok(Tree::new(root));
-        }
+        let last = match self.extend(context)? {
+            Some(last) if growth.depth > 0 => last,
+            _ => return Ok(Tree::new(root)),
+        };
         let first = self.candidates(&last).await?.pop().unwrap_or_default();
         let mut level = Level::new(last);
         let mut borrowed = Vec::new();
@@ -196,9 +207,17 @@ impl Drafter for Eagle {
         if observation.position != self.pairs.len() + self.waiting_rows {
             return Ok(()); // It came late: see `draft`.
         }
-        let fused = self.head.fuse(observation.features)?;
-        self.waiting
-            .push(self.ops.select(&fused, observation.rows)?);
+        let of = |t: &Tensor<2>| self.ops.select(t, observation.rows);
+        let features = Features {
+            last: of(&observation.features.last)?,
+            taps: observation
+                .features
+                .taps
+                .iter()
+                .map(of)
+                .collect::<Result<_>>()?,
+        };
+        self.waiting.push(self.head.fuse(&features)?);
         self.waiting_rows += observation.rows.len();
         Ok(())
     }

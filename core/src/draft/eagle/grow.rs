@@ -38,6 +38,9 @@ pub(super) async fn grow(
     let mut level = add(&mut tree, &mut scores, 0, &first);
     for _ in 1..growth.depth {
         let frontier = most_likely(&level, &scores, growth.top_k);
+        if frontier.is_empty() {
+            break; // A head whose output is not a number has no candidates.
+        }
         let candidates = expand(&tree, &frontier).await?;
         level = Vec::new();
         for (&node, candidates) in frontier.iter().zip(&candidates) {
@@ -65,7 +68,10 @@ fn add(
         let child = tree.add(parent, token, log_chance.exp());
         // A score above its parent's would let a child be kept without it.
         if child == scores.len() {
-            scores.push(scores[parent] + log_chance.min(0.0));
+            scores.push(match log_chance.is_nan() {
+                true => f32::NEG_INFINITY, // Hopeless, as in the tree.
+                false => scores[parent] + log_chance.min(0.0),
+            });
             children.push(child);
         }
     }

@@ -81,17 +81,7 @@ impl Loader<'_> {
 
     fn eagle3(&mut self) -> Result<Eagle3> {
         let wide = self.target.config().hidden;
-        let missing = |name: &str| Error::MissingTensor {
-            path: self.file.path().into(),
-            name: name.into(),
-        };
-        let fc = self
-            .file
-            .shape("fc.weight")
-            .ok_or_else(|| missing("fc.weight"))?;
-        let head = self.file.shape("lm_head.weight");
-        let head = head.ok_or_else(|| missing("lm_head.weight"))?;
-        let (hidden, vocab) = (fc[0], head[0]);
+        let (hidden, vocab) = (self.rows("fc.weight")?, self.rows("lm_head.weight")?);
         let taps = self.taps()?;
         let ids = self.ids(vocab)?;
         let embedding = match self.file.shape("embed_tokens.weight") {
@@ -99,7 +89,13 @@ impl Loader<'_> {
                 let vocab = self.target.config().vocab;
                 self.weight(&["embed_tokens.weight"], &[vocab], hidden)?
             }
-            None => self.target.embedding().clone(),
+            None if hidden == wide => self.target.embedding().clone(),
+            None => {
+                return Err(Error::MissingTensor {
+                    path: self.file.path().into(),
+                    name: "embed_tokens.weight (the head is not as wide as its target)".into(),
+                });
+            }
         };
         Ok(Eagle3 {
             fc: self.linear("fc", hidden, taps.len() * wide)?,
@@ -115,6 +111,24 @@ impl Loader<'_> {
             taps,
             ids,
         })
+    }
+
+    /// Rows of a matrix whose size the file decides; not none.
+    fn rows(&self, name: &str) -> Result<usize> {
+        let wrong = |found: &[usize]| Error::Tensor {
+            path: self.file.path().into(),
+            name: name.into(),
+            expected: "a matrix of some rows".into(),
+            found: format!("shape {found:?}"),
+        };
+        match self.file.shape(name) {
+            Some(&[rows, _]) if rows > 0 => Ok(rows),
+            Some(found) => Err(wrong(found)),
+            None => Err(Error::MissingTensor {
+                path: self.file.path().into(),
+                name: name.into(),
+            }),
+        }
     }
 
     fn taps(&self) -> Result<Vec<usize>> {
@@ -145,7 +159,10 @@ impl Loader<'_> {
             });
         }
         let d2t = self.file.integers("d2t", vocab)?;
-        let offsets = d2t.iter().zip(0..).map(|(offset, id)| offset + id);
+        let offsets = d2t
+            .iter()
+            .zip(0..)
+            .map(|(offset, id): (_, i64)| id.saturating_add(*offset));
         let valid = |ids: &[i64]| {
             ids.is_sorted_by(|a, b| a < b)
                 && ids.first().is_some_and(|&id| id >= 0)
@@ -177,12 +194,11 @@ impl Loader<'_> {
     /// The decoder layer; `input` is what enters attention. Head counts come from the
     /// projections' shapes.
     fn layer(&mut self, input: usize, hidden: usize) -> Result<Layer> {
-        let rows = |name: &str| self.file.shape(name).map_or(0, |shape| shape[0]);
         let (query, kv) = (
-            rows("self_attn.q_proj.weight"),
-            rows("self_attn.k_proj.weight"),
+            self.rows("self_attn.q_proj.weight")?,
+            self.rows("self_attn.k_proj.weight")?,
         );
-        let inner = rows("mlp.gate_proj.weight");
+        let inner = self.rows("mlp.gate_proj.weight")?;
         let heads = self.config.heads.max(1);
         let dim = self.config.head_dim.unwrap_or(query / heads).max(1);
         let heads = Heads {
