@@ -1,14 +1,17 @@
 //! The decode loop: prefill, rounds, stops, statistics.
 
+mod draws;
 mod prefill;
+mod round;
 mod sequence;
 mod session;
 mod sizing;
 mod stats;
 mod watch;
 
+pub use round::Emission;
 pub use sequence::{FinishReason, Limits, Sequence, SequenceOptions};
-pub use session::{Emission, Session, SessionOptions};
+pub use session::{Session, SessionOptions};
 pub use sizing::Sizing;
 pub use stats::Stats;
 pub use watch::Watch;

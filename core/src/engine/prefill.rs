@@ -3,8 +3,9 @@
 use burn::tensor::Tensor;
 use web_time::Instant;
 
+use super::round::Emission;
 use super::sequence::FinishReason;
-use super::session::{Emission, Session};
+use super::session::Session;
 use super::stats::Stats;
 use super::watch::Watch;
 use crate::draft::Observation;

@@ -1,22 +1,14 @@
-//! The round loop.
+//! What is decoded together: a model, a cache, sequences.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use burn::tensor::{DType, Tensor};
-use web_time::Instant;
+use burn::tensor::DType;
 
-use super::sequence::{FinishReason, Sequence, SequenceOptions};
-use super::sizing::{self, Costs, Sizing, Worth};
-use super::watch::Watch;
+use super::sequence::{Sequence, SequenceOptions};
+use super::sizing::{Costs, Worth};
 use crate::cache::KvPool;
-use crate::draft::Observation;
 use crate::error::{Error, Result};
-use crate::model::{Features, Transformer};
-use crate::ops::Rows;
-use crate::sample::Sampling;
-use crate::tree::Tree;
-use crate::verify::{self, Verdict};
+use crate::model::Transformer;
 use crate::weights::Dtype;
 
 /// What a session makes room for.
@@ -28,17 +20,6 @@ pub struct SessionOptions {
     pub nodes: usize,
 }
 
-/// What one round gave one sequence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Emission {
-    /// The sequence.
-    pub sequence: usize,
-    /// Its new tokens, in order.
-    pub tokens: Vec<u32>,
-    /// Why it ended, if it did.
-    pub finish: Option<FinishReason>,
-}
-
 /// A model, a cache, and the sequences that are decoded with them.
 pub struct Session {
     pub(super) target: Arc<Transformer>,
@@ -46,16 +27,8 @@ pub struct Session {
     pub(super) sequences: Vec<Sequence>,
     pub(super) taps: Vec<usize>,
     pub(super) context: usize,
-    costs: Costs,
-    worth: Worth,
-}
-
-/// One sequence's share of a round.
-struct Share {
-    sequence: usize,
-    tree: Tree,
-    slots: Vec<u32>,
-    first_row: usize,
+    pub(super) costs: Costs,
+    pub(super) worth: Worth,
 }
 
 impl Session {
@@ -140,189 +113,6 @@ impl Session {
         &self.sequences[index]
     }
 
-    /// One round for every live sequence: draft, verify in one forward pass, commit.
-    /// Returns nothing when no sequence is live. If drafting or verifying fails, every
-    /// sequence is as it was before.
-    ///
-    /// # Errors
-    /// The device or a drafter failed, or the model's output is not a number.
-    pub async fn round(&mut self, watch: &mut dyn Watch) -> Result<Vec<Emission>> {
-        let start = Instant::now();
-        let (trees, drafted) = self.draft().await?;
-        if trees.is_empty() {
-            return Ok(Vec::new());
-        }
-        let draft = start.elapsed();
-        let shares = self.place(trees)?;
-        let (verdicts, features, verify) = match self.verify(&shares).await {
-            Ok(verified) => verified,
-            Err(error) => {
-                self.pool
-                    .release(shares.iter().flat_map(|share| &share.slots).copied());
-                return Err(error);
-            }
-        };
-        let mut emissions = Vec::with_capacity(shares.len());
-        let mut observed = Ok(());
-        for (share, verdict) in shares.into_iter().zip(verdicts) {
-            let (emission, seen) = self.commit(share, verdict, &features, watch);
-            emissions.push(emission);
-            observed = observed.and(seen);
-        }
-        debug_assert!(self.check_integrity().is_ok());
-        let decode = start.elapsed();
-        let tokens = emissions.iter().map(|emission| emission.tokens.len()).sum();
-        let plain = self.costs.estimate(emissions.len()) / emissions.len() as f64;
-        self.worth.record(drafted, decode, tokens, plain);
-        for emission in &emissions {
-            let stats = &mut self.sequences[emission.sequence].stats;
-            stats.draft += draft;
-            stats.verify += verify;
-            stats.decode += decode;
-        }
-        observed.map(|()| emissions)
-    }
-
-    /// Proposals of all live sequences, cut to what pays, and whether there were any.
-    async fn draft(&mut self) -> Result<(Vec<(usize, Tree)>, bool)> {
-        let mut trees = Vec::new();
-        let mut drafted = false;
-        for (index, sequence) in self.sequences.iter_mut().enumerate() {
-            if sequence.is_live() {
-                let mut budget = sequence.budget(self.context);
-                if self.worth.is_resting() && sequence.options.sizing == Sizing::Measured {
-                    budget.nodes = 0;
-                }
-                let drafter = &mut sequence.options.drafter;
-                let tree = drafter.propose(&sequence.tokens, budget).await?;
-                debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
-                drafted |= tree.len() > 1;
-                trees.push((index, tree));
-            }
-        }
-        self.cut(&mut trees);
-        Ok((trees, drafted))
-    }
-
-    /// Gives every node a slot and a row.
-    fn place(&mut self, trees: Vec<(usize, Tree)>) -> Result<Vec<Share>> {
-        let count = trees.iter().map(|(_, tree)| tree.len()).sum();
-        let mut slots = self.pool.reserve(count)?.into_iter();
-        let mut first_row = 0;
-        let share = |(sequence, tree): (usize, Tree)| {
-            let share = Share {
-                sequence,
-                slots: slots.by_ref().take(tree.len()).collect(),
-                tree,
-                first_row,
-            };
-            first_row += share.tree.len();
-            share
-        };
-        Ok(trees.into_iter().map(share).collect())
-    }
-
-    /// Runs all trees through the target and walks each along the target's own draws.
-    /// Also tells how long the target took.
-    async fn verify(&mut self, shares: &[Share]) -> Result<(Vec<Verdict>, Features, Duration)> {
-        let start = Instant::now();
-        let rows = rows(shares, &self.sequences);
-        let count = rows.len();
-        let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
-        let logits = self.target.logits(&features.last)?;
-        let mut draws = self.draws(logits).await?;
-        let time = start.elapsed();
-        self.costs.record(count, time);
-        let walk = |share: &Share| {
-            verify::walk(&share.tree, |node| {
-                let path = share.tree.path(node);
-                let path = path[1..].iter().map(|&n| share.tree.token(n));
-                draws.at(
-                    share.first_row + node,
-                    &self.sequences[share.sequence],
-                    path,
-                )
-            })
-        };
-        let verdicts = shares.iter().map(walk).collect::<Result<_>>()?;
-        Ok((verdicts, features, time))
-    }
-
-    /// Drops nodes that are unlikely to pay for their time, where that is asked for.
-    fn cut(&self, trees: &mut [(usize, Tree)]) {
-        let sequence = |index: usize| &self.sequences[index];
-        let measured = |index| sequence(index).options.sizing == Sizing::Measured;
-        let trees = trees.iter_mut().filter(|(index, _)| measured(*index));
-        let mut trees: Vec<_> = trees
-            .map(|(index, tree)| (tree, &sequence(*index).calibration))
-            .collect();
-        sizing::cut(&mut trees, &self.costs);
-    }
-
-    /// Emits what a walk accepted, up to a stop, and commits what was emitted.
-    fn commit(
-        &mut self,
-        share: Share,
-        verdict: Verdict,
-        features: &Features,
-        watch: &mut dyn Watch,
-    ) -> (Emission, Result<()>) {
-        let sequence = &mut self.sequences[share.sequence];
-        let (first, position) = (sequence.tokens.len(), sequence.table.len());
-        // The root is final; each further row is once its own token has been emitted.
-        let mut nodes = vec![0];
-        let accepted = verdict.accepted.len();
-        sequence.calibration.record(&share.tree, &verdict.accepted);
-        for node in verdict.accepted.into_iter().map(Some).chain([None]) {
-            let token = node.map_or(verdict.bonus, |node| share.tree.token(node));
-            let stop = watch.emitted(share.sequence, token);
-            sequence.emit(token, stop, self.context);
-            match node {
-                Some(node) if sequence.finish.is_none() => nodes.push(node),
-                _ => break,
-            }
-        }
-        for &node in &nodes {
-            sequence
-                .table
-                .commit(share.tree.token(node), share.slots[node]);
-        }
-        let rejected = (0..share.tree.len()).filter(|node| !nodes.contains(node));
-        self.pool.release(rejected.map(|node| share.slots[node]));
-
-        let emitted = sequence.tokens[first..].to_vec();
-        let drafted = share.tree.len() - 1;
-        sequence.stats.record(drafted, accepted.min(emitted.len()));
-        let rows: Vec<u32> = nodes
-            .iter()
-            .map(|&n| (share.first_row + n) as u32)
-            .collect();
-        let drafter = &mut sequence.options.drafter;
-        let observed = drafter.observe(Observation {
-            tokens: &sequence.table.tokens()[position..],
-            position,
-            features: &features.only(&self.taps, drafter.taps()),
-            rows: &rows,
-        });
-        let emission = Emission {
-            sequence: share.sequence,
-            tokens: emitted,
-            finish: sequence.finish,
-        };
-        (emission, observed)
-    }
-
-    /// The one readback of a round: token ids where every sequence takes the most likely
-    /// token, else logits.
-    pub(super) async fn draws(&self, logits: Tensor<2>) -> Result<Draws> {
-        let greedy = |s: &Sequence| s.options.sampling.is_argmax();
-        let ops = self.target.ops();
-        Ok(match self.sequences.iter().all(greedy) {
-            true => Draws::Ids(ops.argmax(&logits).await?),
-            false => Draws::Logits(ops.read(logits).await?, self.target.config().vocab),
-        })
-    }
-
     /// Checks that every cache slot has one owner. For debug builds and tests.
     ///
     /// # Errors
@@ -330,50 +120,5 @@ impl Session {
     pub fn check_integrity(&self) -> Result<()> {
         self.pool
             .check_integrity(self.sequences.iter().map(|s| &s.table))
-    }
-}
-
-/// Every node of every tree as a row that sees its committed past and its path.
-fn rows<'a>(shares: &[Share], sequences: &'a [Sequence]) -> Rows<'a> {
-    let mut rows = Rows::default();
-    for share in shares {
-        let table = &sequences[share.sequence].table;
-        let id = rows.add_table(table.slots());
-        for node in 0..share.tree.len() {
-            let path = share.tree.path(node).into_iter();
-            let path: Vec<u32> = path.map(|n| share.slots[n]).collect();
-            let token = share.tree.token(node);
-            rows.push(token, share.slots[node], id, table.len() as u32, &path);
-        }
-    }
-    rows
-}
-
-/// What came back from the device.
-pub(super) enum Draws {
-    /// The most likely token of each row.
-    Ids(Vec<u32>),
-    /// All logits, and how many a row has.
-    Logits(Vec<f32>, usize),
-}
-
-impl Draws {
-    /// The target's token after a row whose tokens are the sequence's own and `path`.
-    pub(super) fn at(
-        &mut self,
-        row: usize,
-        sequence: &Sequence,
-        path: impl ExactSizeIterator<Item = u32>,
-    ) -> Result<u32> {
-        match self {
-            Self::Ids(ids) => Ok(ids[row]),
-            Self::Logits(values, vocab) => {
-                let logits = &mut values[row * *vocab..(row + 1) * *vocab];
-                let position = sequence.tokens.len() + path.len();
-                let history = sequence.tokens.iter().copied().chain(path);
-                let sampling: &Sampling = &sequence.options.sampling;
-                sampling.draw(logits, history, position)
-            }
-        }
     }
 }

@@ -1,0 +1,48 @@
+//! The target's own tokens, from what came back from the device.
+
+use burn::tensor::Tensor;
+
+use super::sequence::Sequence;
+use super::session::Session;
+use crate::error::Result;
+
+impl Session {
+    /// The one readback of a round: token ids where every sequence takes the most likely
+    /// token, else logits.
+    pub(super) async fn draws(&self, logits: Tensor<2>) -> Result<Draws> {
+        let greedy = |s: &Sequence| s.options.sampling.is_argmax();
+        let ops = self.target.ops();
+        Ok(match self.sequences.iter().all(greedy) {
+            true => Draws::Ids(ops.argmax(&logits).await?),
+            false => Draws::Logits(ops.read(logits).await?, self.target.config().vocab),
+        })
+    }
+}
+
+/// What came back from the device.
+pub(super) enum Draws {
+    /// The most likely token of each row.
+    Ids(Vec<u32>),
+    /// All logits, and how many a row has.
+    Logits(Vec<f32>, usize),
+}
+
+impl Draws {
+    /// The target's token after a row whose tokens are the sequence's own and `path`.
+    pub(super) fn at(
+        &mut self,
+        row: usize,
+        sequence: &Sequence,
+        path: impl ExactSizeIterator<Item = u32>,
+    ) -> Result<u32> {
+        match self {
+            Self::Ids(ids) => Ok(ids[row]),
+            Self::Logits(values, vocab) => {
+                let logits = &mut values[row * *vocab..(row + 1) * *vocab];
+                let position = sequence.tokens.len() + path.len();
+                let history = sequence.tokens.iter().copied().chain(path);
+                sequence.options.sampling.draw(logits, history, position)
+            }
+        }
+    }
+}
