@@ -1,5 +1,7 @@
 //! Which slot holds which position of one sequence.
 
+use crate::ops::Rows;
+
 /// The committed part of a sequence: its tokens, and the slot of each one's keys.
 /// Position i is the i-th entry.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +35,20 @@ impl Table {
     pub fn commit(&mut self, token: u32, slot: u32) {
         self.tokens.push(token);
         self.slots.push(slot);
+    }
+
+    /// Appends a stretch of text, a slot for each token, and makes the rows that run it:
+    /// each sees the table up to itself.
+    pub fn extend(&mut self, tokens: &[u32], slots: &[u32]) -> Rows<'_> {
+        let first = self.len();
+        self.tokens.extend(tokens);
+        self.slots.extend(slots);
+        let mut rows = Rows::default();
+        let id = rows.add_table(&self.slots);
+        for (i, (&token, &slot)) in tokens.iter().zip(slots).enumerate() {
+            rows.push(token, slot, id, (first + i + 1) as u32, &[]);
+        }
+        rows
     }
 
     /// Drops every position from `len` on and returns their slots, to be released.

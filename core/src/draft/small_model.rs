@@ -13,7 +13,6 @@ use super::{Budget, Drafter};
 use crate::cache::{KvPool, Table};
 use crate::error::{Error, Result};
 use crate::model::Transformer;
-use crate::ops::Rows;
 use crate::tree::Tree;
 
 /// A model that drafts for another. Its cache follows the text by comparing tokens, so
@@ -77,16 +76,8 @@ impl SmallModel {
 
     /// Runs and commits tokens; returns the features of the last, `[1, hidden]`.
     fn run(&mut self, tokens: &[u32]) -> Result<Tensor<2>> {
-        let first = self.table.len();
         let slots = self.pool.reserve(tokens.len())?;
-        for (&token, &slot) in tokens.iter().zip(&slots) {
-            self.table.commit(token, slot);
-        }
-        let mut rows = Rows::default();
-        let table = rows.add_table(self.table.slots());
-        for (i, (&token, &slot)) in tokens.iter().zip(&slots).enumerate() {
-            rows.push(token, slot, table, (first + i + 1) as u32, &[]);
-        }
+        let rows = self.table.extend(tokens, &slots);
         let features = self.model.forward(&rows, &mut self.pool, &[])?;
         let last = tokens.len() as u32 - 1;
         self.model.ops().select(&features.last, &[last])

@@ -10,7 +10,6 @@ use super::stats::Stats;
 use super::watch::Watch;
 use crate::draft::Observation;
 use crate::error::{Error, Result};
-use crate::ops::Rows;
 
 /// Rows of one prefill pass: enough to be bound by arithmetic and not by the weights'
 /// way from memory, few enough to keep activations small.
@@ -125,14 +124,7 @@ impl Session {
         let slots = self.pool.reserve(chunk.len())?;
         let table = &mut self.sequences[index].table;
         let position = table.len();
-        for (&token, &slot) in chunk.iter().zip(&slots) {
-            table.commit(token, slot);
-        }
-        let mut rows = Rows::default();
-        let id = rows.add_table(table.slots());
-        for (i, (&token, &slot)) in chunk.iter().zip(&slots).enumerate() {
-            rows.push(token, slot, id, (position + i + 1) as u32, &[]);
-        }
+        let rows = table.extend(chunk, &slots);
         let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
         let all: Vec<u32> = (0..chunk.len() as u32).collect();
         let drafter = &mut self.sequences[index].options.drafter;

@@ -79,14 +79,7 @@ impl Eagle {
         let (first, count) = (self.pairs.len(), features.dims()[0]);
         let tokens = &context[first + 1..first + 1 + count];
         let slots = self.cache.reserve(count)?;
-        for (&token, &slot) in tokens.iter().zip(&slots) {
-            self.pairs.commit(token, slot);
-        }
-        let mut rows = Rows::default();
-        let table = rows.add_table(self.pairs.slots());
-        for (i, (&token, &slot)) in tokens.iter().zip(&slots).enumerate() {
-            rows.push(token, slot, table, (first + i + 1) as u32, &[]);
-        }
+        let rows = self.pairs.extend(tokens, &slots);
         let outputs = self.head.pass(features, &rows, self.cache.layer(0))?;
         self.ops.select(&outputs, &[count as u32 - 1])
     }
