@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod context;
+mod dialogue;
 mod error;
 mod progress;
 mod runtime;

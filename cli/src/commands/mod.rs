@@ -2,6 +2,7 @@
 
 mod chat;
 mod devices;
+mod distill;
 mod generate;
 mod inspect;
 mod list;
@@ -19,6 +20,8 @@ pub enum Command {
     Generate(Box<generate::Args>),
     /// Talk with a model
     Chat(Box<chat::Args>),
+    /// Write training text for a head: the model's own questions and answers
+    Distill(distill::Args),
     /// Fetch a model and print where it lies
     Pull(pull::Args),
     /// List the models on this machine
@@ -35,6 +38,7 @@ impl Command {
         match self {
             Self::Generate(args) => generate::run(&args, context),
             Self::Chat(args) => chat::run(&args, context),
+            Self::Distill(args) => distill::run(&args, context),
             Self::Pull(args) => pull::run(&args, context),
             Self::List(args) => list::run(&args, context),
             Self::Inspect(args) => inspect::run(&args, context),
