@@ -18,6 +18,8 @@ pub mod model;
 pub mod ops;
 pub mod sample;
 pub mod text;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod tree;
 pub mod verify;
 pub mod weights;

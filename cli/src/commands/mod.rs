@@ -7,6 +7,8 @@ mod generate;
 mod inspect;
 mod list;
 mod pull;
+#[cfg(feature = "train")]
+mod train;
 
 use clap::Subcommand;
 
@@ -22,6 +24,9 @@ pub enum Command {
     Chat(Box<chat::Args>),
     /// Write training text for a head: the model's own questions and answers
     Distill(distill::Args),
+    /// Train a head for a model
+    #[cfg(feature = "train")]
+    Train(Box<train::Args>),
     /// Fetch a model and print where it lies
     Pull(pull::Args),
     /// List the models on this machine
@@ -39,6 +44,8 @@ impl Command {
             Self::Generate(args) => generate::run(&args, context),
             Self::Chat(args) => chat::run(&args, context),
             Self::Distill(args) => distill::run(&args, context),
+            #[cfg(feature = "train")]
+            Self::Train(args) => train::run(&args, context),
             Self::Pull(args) => pull::run(&args, context),
             Self::List(args) => list::run(&args, context),
             Self::Inspect(args) => inspect::run(&args, context),

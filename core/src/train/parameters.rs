@@ -1,0 +1,90 @@
+//! Named tensors that are trained.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Gradients as Tape, Tensor};
+
+use crate::error::{Error, Result};
+
+/// A head's weights by their official names, on the plain device. Vectors are one row,
+/// `[1, n]`.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters(pub BTreeMap<String, Tensor<2>>);
+
+/// Gradients by the same names.
+#[derive(Clone, Debug, Default)]
+pub struct Gradients(pub BTreeMap<String, Tensor<2>>);
+
+/// The weights as the leaves of one forward pass.
+pub struct Leaves(BTreeMap<String, Tensor<2>>);
+
+impl Parameters {
+    /// A weight.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn get(&self, name: &str) -> Result<&Tensor<2>> {
+        self.0.get(name).ok_or_else(|| unknown(name))
+    }
+
+    /// Adds a weight.
+    pub fn set(&mut self, name: &str, values: Tensor<2>) {
+        self.0.insert(name.into(), values);
+    }
+
+    /// Values in all.
+    pub fn count(&self) -> usize {
+        let size = |tensor: &Tensor<2>| tensor.dims().iter().product::<usize>();
+        self.0.values().map(size).sum()
+    }
+
+    /// The weights on the tape.
+    pub fn leaves(&self) -> Leaves {
+        let leaf = |(name, tensor): (&String, &Tensor<2>)| {
+            let leaf = Tensor::from_inner(tensor.clone()).require_grad();
+            (name.clone(), leaf)
+        };
+        Leaves(self.0.iter().map(leaf).collect())
+    }
+}
+
+impl Leaves {
+    /// A weight on the tape.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn get(&self, name: &str) -> Result<Tensor<2>> {
+        self.0.get(name).cloned().ok_or_else(|| unknown(name))
+    }
+
+    /// What the backward pass found for each weight that took part in it.
+    pub fn gradients(&self, tape: &mut Tape) -> Gradients {
+        let found = |(name, leaf): (&String, &Tensor<2>)| {
+            let gradient = leaf.grad_remove(tape)?;
+            Some((name.clone(), gradient.no_grad()))
+        };
+        Gradients(self.0.iter().filter_map(found).collect())
+    }
+}
+
+impl Gradients {
+    /// Adds a gradient to what is there.
+    pub fn add(&mut self, name: &str, gradient: Tensor<2>) {
+        let sum = match self.0.remove(name) {
+            Some(sum) => sum + gradient,
+            None => gradient,
+        };
+        self.0.insert(name.into(), sum);
+    }
+
+    /// Adds those of another batch.
+    pub fn add_all(&mut self, other: Gradients) {
+        for (name, gradient) in other.0 {
+            self.add(&name, gradient);
+        }
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::Invalid(format!("no weight is called {name}"))
+}
