@@ -56,7 +56,10 @@ impl Batch {
         };
         let last = join(|trace| &trace.last);
         let chosen = indices(&batch.chosen, &last.device());
-        let logits = last.clone().select(0, chosen).matmul(head.clone().transpose());
+        let logits = last
+            .clone()
+            .select(0, chosen)
+            .matmul(head.clone().transpose());
         Ok(Self {
             documents: batch.documents,
             tokens: batch.tokens,

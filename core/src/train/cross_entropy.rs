@@ -3,7 +3,7 @@
 //! The logits are by far the widest tensor of training. Here they live for a few hundred
 //! rows at a time, forward and backward at once, and the tape never sees them.
 
-use burn::tensor::activation::softmax;
+use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{ElementConversion, Tensor};
 
 /// Gradients and, where asked for, what the loss was.
@@ -39,9 +39,11 @@ pub fn cross_entropy(
         let end = rows.min(start + CHUNK);
         let x = inputs.clone().slice([start..end]);
         let wanted = targets.clone().slice([start..end]);
-        let said = softmax(x.clone().matmul(weights.clone().transpose()), 1);
+        let logits = x.clone().matmul(weights.clone().transpose());
+        let said = softmax(logits.clone(), 1);
         if measure {
-            let nats = (said.clone() + 1e-30).log() * wanted.clone();
+            // Not the logarithm of the softmax, which may have come out as 0.
+            let nats = log_softmax(logits, 1) * wanted.clone();
             loss -= nats.sum().into_scalar::<f32>().elem::<f64>();
             let same = said.clone().argmax(1).equal(wanted.clone().argmax(1));
             correct += same.int().sum().into_scalar::<i64>().elem::<i64>() as usize;

@@ -41,7 +41,9 @@ impl Document {
                         .into(),
                 ));
             }
-            let ends = after.iter().rposition(|id| tokenizer.eos_ids().contains(id));
+            let ends = after
+                .iter()
+                .rposition(|id| tokenizer.eos_ids().contains(id));
             let end = ends.map_or(after.len(), |at| at + 1).max(before.len());
             answer.resize(before.len(), false);
             answer.resize(end, true);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{ElementConversion, Tensor, TensorData};
 
 use super::batch::indices;
 use super::layer::{Layer, Rollout, project};
@@ -95,7 +95,10 @@ impl Network for Eagle1Network {
         };
         let leaves = weights.leaves();
         let device = batch.last.device();
-        let embedded = self.target.ops().embed(self.target.embedding(), &batch.shifted(1))?;
+        let embedded = self
+            .target
+            .ops()
+            .embed(self.target.embedding(), &batch.shifted(1))?;
         let pairs = Tensor::cat(vec![embedded, Self::noisy(batch, seed)], 1);
         let pairs = Tensor::from_inner(pairs);
         let x = project(&pairs, leaves.get("fc.weight")?) + leaves.get("fc.bias")?;
@@ -118,9 +121,15 @@ impl Network for Eagle1Network {
             true,
             measure,
         );
-        let regression = smooth_l1(outputs.clone() - Tensor::from_inner(wanted));
-        let regression = regression * (share / width as f64);
-        let sum = regression.clone() + (outputs * Tensor::from_inner(said.inputs)).sum();
+        let error = outputs.clone().inner() - wanted;
+        let share = share / width as f64;
+        if measure {
+            let classes = CLASSES * said.loss / count as f64;
+            result.value = classes + smooth_l1(&error) * share;
+        }
+        // The slope of the smooth L1 norm is the error itself, up to 1.
+        let slope = error.clamp(-1.0, 1.0) * share + said.inputs;
+        let sum = (outputs * Tensor::from_inner(slope)).sum();
         let mut tape = sum.backward();
         result.gradients = leaves.gradients(&mut tape);
         result.steps.push(Measured {
@@ -140,8 +149,9 @@ impl Network for Eagle1Network {
 }
 
 /// Sum of the smooth L1 norms of all values: quadratic up to 1, then linear.
-fn smooth_l1(error: Tensor<2>) -> Tensor<1> {
-    let far = error.abs();
+fn smooth_l1(error: &Tensor<2>) -> f64 {
+    let far = error.clone().abs();
     let near = far.clone().clamp(0.0, 1.0);
-    (far - near.clone() + near.square() * 0.5).sum()
+    let norms = far - near.clone() + near.square() * 0.5;
+    norms.sum().into_scalar::<f32>().elem::<f64>()
 }

@@ -28,19 +28,20 @@ pub struct Eagle3Network {
 }
 
 impl Eagle3Network {
-    /// A head for a target, which looks `steps` tokens ahead in training. It begins as
-    /// the target's last layer and output head, over the target's highest tap.
+    /// A head for a target, which looks `steps` tokens ahead in training and sees what
+    /// enters the target's layers at `taps` (see [`super::taps`]). It begins as the
+    /// target's last layer and output head, over the target's highest tap.
     ///
     /// # Errors
-    /// The target's weights cannot be read, or it has too few layers for three taps.
+    /// The target's weights cannot be read.
     pub fn new(
         target: Arc<Transformer>,
         weights: &Initial<'_>,
         vocabulary: DraftVocabulary,
+        taps: Vec<usize>,
         steps: usize,
     ) -> Result<Self> {
         let config = target.config();
-        let taps = super::taps(config.layers)?;
         let layer = Layer::of(config, PREFIX, weights.device(), steps)?;
         let mut initial = Parameters::default();
         for (name, values) in weights.layer(PREFIX, true)? {
@@ -85,7 +86,10 @@ impl Network for Eagle3Network {
         let device = batch.last.device();
         let positions = batch.positions();
         let mut rollout = Rollout::new(&self.layer, &leaves, &batch.documents, positions, &device);
-        let mut features = project(&Tensor::from_inner(batch.taps.clone()), leaves.get("fc.weight")?);
+        let mut features = project(
+            &Tensor::from_inner(batch.taps.clone()),
+            leaves.get("fc.weight")?,
+        );
         let epsilon = self.layer.epsilon;
         let mut result = Loss::default();
         // Its gradient is the loss's: outputs times what the loss says of each.
@@ -99,21 +103,29 @@ impl Network for Eagle3Network {
                 let weight = leaves.get(&format!("{PREFIX}{name}.weight"))?;
                 Ok::<_, crate::Error>(rms_norm(x, weight, epsilon))
             };
-            let pair = [normed(&embedded, "input_layernorm")?, normed(&features, "hidden_norm")?];
+            let pair = [
+                normed(&embedded, "input_layernorm")?,
+                normed(&features, "hidden_norm")?,
+            ];
             features = rollout.step(&Tensor::cat(pair.into(), 1), features)?;
-            let Some(lesson) = batch.lesson(step + 1) else { break };
+            let Some(lesson) = batch.lesson(step + 1) else {
+                break;
+            };
             let rows = super::batch::indices(&lesson.rows, &device);
+            // One share for all steps, or those with fewer lessons would weigh more.
             let share = *share.get_or_insert(1.0 / lesson.rows.len() as f64);
+            let scale = share * DECAY.powi(step as i32);
             let outputs = rms_norm(&features, leaves.get("norm.weight")?, epsilon);
             let outputs = outputs.select(0, Tensor::from_inner(rows));
             let said = cross_entropy(
                 &outputs.clone().inner(),
                 weights.get("lm_head.weight")?,
                 &lesson.targets,
-                share * DECAY.powi(step as i32),
+                scale,
                 false,
                 measure,
             );
+            result.value += scale * said.loss;
             if let Some(gradient) = said.weights {
                 result.gradients.add("lm_head.weight", gradient);
             }
@@ -141,10 +153,13 @@ impl Network for Eagle3Network {
         let mut file = HeadFile::new(weights, config, "LlamaForCausalLMEagle3");
         file.vocabulary(&self.vocabulary, config.vocab);
         file.set("draft_vocab_size", self.vocabulary.ids().len().into());
-        file.set("eagle_config", serde_json::json!({
-            "use_aux_hidden_state": true,
-            "eagle_aux_hidden_state_layer_ids": self.taps,
-        }));
+        file.set(
+            "eagle_config",
+            serde_json::json!({
+                "use_aux_hidden_state": true,
+                "eagle_aux_hidden_state_layer_ids": self.taps,
+            }),
+        );
         Ok(file)
     }
 }

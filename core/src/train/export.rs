@@ -29,7 +29,9 @@ impl HeadFile {
             let [rows, cols] = tensor.dims();
             let vector = name.ends_with("norm.weight") || name.ends_with(".bias");
             let values = tensor.to_data().iter::<f32>().collect::<Vec<_>>();
-            let half = values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes());
+            let half = values
+                .iter()
+                .flat_map(|&v| half::f16::from_f32(v).to_le_bytes());
             let entry = Entry {
                 shape: if vector { vec![cols] } else { vec![rows, cols] },
                 number: Number::F16,
@@ -74,7 +76,10 @@ impl HeadFile {
         let d2t = Entry {
             shape: vec![offsets.len()],
             number: Number::I64,
-            bytes: offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect(),
+            bytes: offsets
+                .iter()
+                .flat_map(|offset| offset.to_le_bytes())
+                .collect(),
         };
         let t2d = Entry {
             shape: vec![all],

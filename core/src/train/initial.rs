@@ -86,7 +86,11 @@ impl<'a> Initial<'a> {
         ];
         let read = |(name, role): (&str, Role)| {
             let mut values = self.matrix(role)?;
-            if wide && matches!(name, "self_attn.q_proj" | "self_attn.k_proj" | "self_attn.v_proj")
+            if wide
+                && matches!(
+                    name,
+                    "self_attn.q_proj" | "self_attn.k_proj" | "self_attn.v_proj"
+                )
             {
                 values = Tensor::cat(vec![values.zeros_like(), values], 1);
             }

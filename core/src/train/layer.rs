@@ -35,7 +35,12 @@ impl Layer {
         };
         Ok(Self {
             heads: config.attention_heads(),
-            rotary: rotary_table(&plain, config.context.min(DEFAULT_CONTEXT) + steps, None, device)?,
+            rotary: rotary_table(
+                &plain,
+                config.context.min(DEFAULT_CONTEXT) + steps,
+                None,
+                device,
+            )?,
             epsilon: config.norm_epsilon,
             prefix,
         })
@@ -100,15 +105,19 @@ impl<'a> Rollout<'a> {
         let queries = rotate(queries, &self.layer.rotary, &places);
         let keys = rotate(keys, &self.layer.rotary, &places);
         self.memory.push(Memory { keys, values });
-        let mixed = self.documents.iter().zip(&self.masks).map(|(document, mask)| {
-            let part = |x: &Tensor<3>| x.clone().slice([document.clone()]);
-            let of = |memory: &Memory| Memory {
-                keys: part(&memory.keys),
-                values: part(&memory.values),
-            };
-            let memory: Vec<Memory> = self.memory.iter().map(of).collect();
-            attend(part(&queries), &memory, mask)
-        });
+        let mixed = self
+            .documents
+            .iter()
+            .zip(&self.masks)
+            .map(|(document, mask)| {
+                let part = |x: &Tensor<3>| x.clone().slice([document.clone()]);
+                let of = |memory: &Memory| Memory {
+                    keys: part(&memory.keys),
+                    values: part(&memory.values),
+                };
+                let memory: Vec<Memory> = self.memory.iter().map(of).collect();
+                attend(part(&queries), &memory, mask)
+            });
         let mixed = Tensor::cat(mixed.collect(), 0);
         let x = residual + linear(&mixed, "self_attn.o_proj")?;
         let normed = rms_norm(&x, weight("post_attention_layernorm")?, self.layer.epsilon);
@@ -133,7 +142,10 @@ fn rotate(x: Tensor<3>, rotary: &Rotary, places: &[u32]) -> Tensor<3> {
     let [_, _, dim] = x.dims();
     let places = indices(places, &rotary.cos.device());
     let angle = |table: &Tensor<2>| {
-        let rows = table.clone().select(0, places.clone()).unsqueeze_dim::<3>(1);
+        let rows = table
+            .clone()
+            .select(0, places.clone())
+            .unsqueeze_dim::<3>(1);
         Tensor::from_inner(rows)
     };
     let (cos, sin) = (angle(&rotary.cos), angle(&rotary.sin));

@@ -59,8 +59,14 @@ impl Network for MedusaNetwork {
         let mut initial = Parameters::default();
         for head in 0..self.heads {
             // Zeros: each head begins as the target's own.
-            initial.set(&format!("{head}.0.linear.weight"), Tensor::zeros([width, width], &device));
-            initial.set(&format!("{head}.0.linear.bias"), Tensor::zeros([1, width], &device));
+            initial.set(
+                &format!("{head}.0.linear.weight"),
+                Tensor::zeros([width, width], &device),
+            );
+            initial.set(
+                &format!("{head}.0.linear.bias"),
+                Tensor::zeros([1, width], &device),
+            );
         }
         Ok(initial)
     }
@@ -72,19 +78,23 @@ impl Network for MedusaNetwork {
         let mut result = Loss::default();
         let mut sum: Option<Tensor<1>> = None;
         for head in 0..self.heads {
-            let Some(lesson) = batch.lesson(head + 1) else { break };
+            let Some(lesson) = batch.lesson(head + 1) else {
+                break;
+            };
             let rows = Tensor::from_inner(indices(&lesson.rows, &device));
             let x = x.clone().select(0, rows);
             let block = project(&x, leaves.get(&format!("{head}.0.linear.weight"))?);
             let outputs = x + silu(block + leaves.get(&format!("{head}.0.linear.bias"))?);
+            let scale = DECAY.powi(head as i32) / lesson.rows.len() as f64;
             let said = cross_entropy(
                 &outputs.clone().inner(),
                 &self.head,
                 &lesson.targets,
-                DECAY.powi(head as i32) / lesson.rows.len() as f64,
+                scale,
                 true,
                 measure,
             );
+            result.value += scale * said.loss;
             let part = (outputs * Tensor::from_inner(said.inputs)).sum();
             sum = Some(match sum {
                 Some(sum) => sum + part,

@@ -19,8 +19,10 @@ pub struct Measured {
 /// What a batch gave.
 #[derive(Default)]
 pub struct Loss {
-    /// Of the mean loss a prediction, by every weight.
+    /// Of `value`, by every weight.
     pub gradients: Gradients,
+    /// What is made small; 0 unless it was asked for.
+    pub value: f64,
     /// For each token ahead: EAGLE-3's steps of training-time test, Medusa's heads.
     pub steps: Vec<Measured>,
 }

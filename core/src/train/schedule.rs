@@ -28,7 +28,10 @@ pub(super) fn epoch(
             last.push(index);
         }
     }
-    micro.chunks(micro_batches.max(1)).map(<[_]>::to_vec).collect()
+    micro
+        .chunks(micro_batches.max(1))
+        .map(<[_]>::to_vec)
+        .collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,11 @@ const PARTS: [&str; 3] = ["weights", "first", "second"];
 
 /// Writes a state. `run` says which run it belongs to.
 pub(super) fn save(path: &Path, state: &State, run: &str) -> Result<()> {
-    let parts = [&state.weights, &state.optimizer.first, &state.optimizer.second];
+    let parts = [
+        &state.weights,
+        &state.optimizer.first,
+        &state.optimizer.second,
+    ];
     let mut entries = Vec::new();
     for (part, values) in PARTS.iter().zip(parts) {
         for (name, tensor) in &values.0 {

@@ -86,7 +86,9 @@ impl Tracer {
             last.push(ops.norm(&features.last, self.target.final_norm())?);
             for start in (0..chunk.len()).step_by(LOGITS) {
                 let end = chunk.len().min(start + LOGITS);
-                let logits = self.target.logits(&features.last.clone().slice([start..end]))?;
+                let logits = self
+                    .target
+                    .logits(&features.last.clone().slice([start..end]))?;
                 argmax.extend(ops.argmax(&logits).await?);
             }
         }

@@ -61,7 +61,9 @@ impl Traces {
     /// Names a document's trace (FNV-1a over its tokens and the taps).
     fn key(&self, document: &Document) -> u64 {
         let taps = self.tracer.taps().iter().map(|&tap| tap as u32);
-        let values = taps.chain([u32::MAX]).chain(document.tokens.iter().copied());
+        let values = taps
+            .chain([u32::MAX])
+            .chain(document.tokens.iter().copied());
         values.fold(0xCBF2_9CE4_8422_2325, |hash, value| {
             (hash ^ u64::from(value)).wrapping_mul(0x0100_0000_01B3)
         })
@@ -75,7 +77,12 @@ impl Traces {
         let numbers = |name: &str| {
             let view = file.tensor(name).ok()?;
             let (chunks, _) = view.data().as_chunks::<4>();
-            Some(chunks.iter().map(|b| u32::from_le_bytes(*b)).collect::<Vec<_>>())
+            Some(
+                chunks
+                    .iter()
+                    .map(|b| u32::from_le_bytes(*b))
+                    .collect::<Vec<_>>(),
+            )
         };
         if numbers("tokens")? != document.tokens {
             return None;
@@ -86,7 +93,8 @@ impl Traces {
             let (chunks, _) = view.data().as_chunks::<2>();
             let values = chunks.iter().map(|b| f16::from_le_bytes(*b).to_f32());
             let values: Vec<f32> = values.collect();
-            let data = (values.len() == rows * width).then(|| TensorData::new(values, [rows, width]));
+            let data =
+                (values.len() == rows * width).then(|| TensorData::new(values, [rows, width]));
             Some(Tensor::<2>::from_data(data?, device))
         };
         let width = self.tracer.target().config().hidden;
@@ -103,11 +111,23 @@ impl Traces {
 fn write(path: &Path, trace: &Trace) -> Result<()> {
     let half = |tensor: &Tensor<2>| -> Vec<u8> {
         let values = tensor.to_data().iter::<f32>().collect::<Vec<_>>();
-        values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect()
+        values
+            .iter()
+            .flat_map(|&v| f16::from_f32(v).to_le_bytes())
+            .collect()
     };
     let (taps, last) = (half(&trace.taps), half(&trace.last));
-    let tokens: Vec<u8> = trace.document.tokens.iter().flat_map(|id| id.to_le_bytes()).collect();
-    let argmax: Vec<u8> = trace.argmax.iter().flat_map(|id| id.to_le_bytes()).collect();
+    let tokens: Vec<u8> = trace
+        .document
+        .tokens
+        .iter()
+        .flat_map(|id| id.to_le_bytes())
+        .collect();
+    let argmax: Vec<u8> = trace
+        .argmax
+        .iter()
+        .flat_map(|id| id.to_le_bytes())
+        .collect();
     let rows = trace.argmax.len();
     let entries = [
         ("taps", Number::F16, trace.taps.dims().to_vec(), &taps),

@@ -94,7 +94,9 @@ impl<'a> Trainer<'a> {
             options,
             epochs: Vec::new(),
         };
-        trainer.epochs = (0..options.epochs).map(|e| trainer.epoch(e).len()).collect();
+        trainer.epochs = (0..options.epochs)
+            .map(|e| trainer.epoch(e).len())
+            .collect();
         Ok(trainer)
     }
 
@@ -132,8 +134,13 @@ impl<'a> Trainer<'a> {
                 continue; // Nothing in it can be drafted.
             };
             rows += batch.rows();
-            let seed = self.options.seed.wrapping_add((self.state.step << 8 | number) as u64);
-            let loss = self.network.loss(&self.state.weights, &batch, seed, measure)?;
+            let seed = self
+                .options
+                .seed
+                .wrapping_add((self.state.step << 8 | number) as u64);
+            let loss = self
+                .network
+                .loss(&self.state.weights, &batch, seed, measure)?;
             gradients.add_all(loss.gradients);
             add(&mut steps, &loss.steps);
         }

@@ -19,7 +19,12 @@ impl DraftVocabulary {
     pub fn count(documents: &[Document], vocab: usize, size: usize) -> Self {
         let mut counts = vec![0usize; vocab];
         for document in documents {
-            for (&token, _) in document.tokens.iter().zip(&document.answer).filter(|(_, a)| **a) {
+            for (&token, _) in document
+                .tokens
+                .iter()
+                .zip(&document.answer)
+                .filter(|(_, a)| **a)
+            {
                 counts[token as usize] += 1;
             }
         }
@@ -33,7 +38,11 @@ impl DraftVocabulary {
     pub fn new(mut ids: Vec<u32>) -> Self {
         ids.sort_unstable();
         ids.dedup();
-        let places = ids.iter().zip(0..).map(|(&id, place)| (id, place)).collect();
+        let places = ids
+            .iter()
+            .zip(0..)
+            .map(|(&id, place)| (id, place))
+            .collect();
         Self { ids, places }
     }
 

@@ -60,7 +60,8 @@ impl Data {
     }
 
     fn skip(&mut self, path: &Path, number: usize, why: &str) {
-        self.skipped.push(format!("{}: line {number}: {why}", path.display()));
+        self.skipped
+            .push(format!("{}: line {number}: {why}", path.display()));
     }
 }
 
@@ -70,12 +71,14 @@ fn document(
     template: &ChatTemplate,
 ) -> Result<Document, String> {
     let conversation: Conversation = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    let messages = conversation.conversations.iter().map(|turn| {
-        match turn.value.trim().is_empty() {
-            true => Err("a turn is empty".to_owned()),
-            false => turn.message(),
-        }
-    });
+    let messages =
+        conversation
+            .conversations
+            .iter()
+            .map(|turn| match turn.value.trim().is_empty() {
+                true => Err("a turn is empty".to_owned()),
+                false => turn.message(),
+            });
     let messages: Vec<Message> = messages.collect::<Result<_, _>>()?;
     Document::new(tokenizer, template, &messages).map_err(|e| e.to_string())
 }

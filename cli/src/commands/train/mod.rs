@@ -107,10 +107,16 @@ enum Kind {
 /// Runs `eaglet train`.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if !(args.lr > 0.0 && args.lr < 1.0) {
-        return Err(Failure::Input(format!("--lr {} is not between 0 and 1", args.lr)));
+        return Err(Failure::Input(format!(
+            "--lr {} is not between 0 and 1",
+            args.lr
+        )));
     }
     if !(args.share > 0.0 && args.share <= 1.0) {
-        return Err(Failure::Input(format!("--share {} is not above 0 and at most 1", args.share)));
+        return Err(Failure::Input(format!(
+            "--share {} is not above 0 and at most 1",
+            args.share
+        )));
     }
     if args.max_length > args.micro_batch {
         return Err(Failure::Input(format!(

@@ -6,7 +6,7 @@ use std::time::Instant;
 use eaglet_core::draft::{Drafter, Eagle, Growth, load_head};
 use eaglet_core::train::{
     Acceptance, Document, DraftVocabulary, Eagle1Network, Eagle3Network, HeadFile, Initial,
-    MedusaNetwork, Network, StepReport, TrainOptions, Trainer, Tracer, Traces, acceptance, taps,
+    MedusaNetwork, Network, StepReport, Tracer, Traces, TrainOptions, Trainer, acceptance, taps,
 };
 use eaglet_core::weights::{Dtype, ModelFile, NamedTensors};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let note = |text: String| context.progress.note(text);
     let mut data = Data::default();
     for path in &args.data {
-        data.read(path, &runtime.text.tokenizer, runtime.template()?, args.max_length)?;
+        data.read(
+            path,
+            &runtime.text.tokenizer,
+            runtime.template()?,
+            args.max_length,
+        )?;
     }
     for line in &data.skipped {
         note(format!("skipped: {line}"));
@@ -83,6 +88,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             target.clone(),
             &weights,
             vocabulary.clone(),
+            taps(config.layers)?,
             args.ahead,
         )?),
         Kind::Eagle1 => Box::new(Eagle1Network::new(target.clone(), &weights, &vocabulary)?),
@@ -99,7 +105,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let traces = Traces::new(tracer, args.traces.clone())?;
     if let Some(folder) = &args.traces {
         let megabytes = (traces.bytes_per_token() * tokens) as f64 / 1e6;
-        note(format!("traces take {megabytes:.0} MB in {}", folder.display()));
+        note(format!(
+            "traces take {megabytes:.0} MB in {}",
+            folder.display()
+        ));
     }
     let head = weights.head(&vocabulary)?;
     let options = TrainOptions {
@@ -122,9 +131,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// The conversations to learn from, and those that are held out.
-fn split(mut documents: Vec<Document>, args: &Args) -> Result<(Vec<Document>, Vec<Document>), Failure> {
+fn split(
+    mut documents: Vec<Document>,
+    args: &Args,
+) -> Result<(Vec<Document>, Vec<Document>), Failure> {
     if documents.len() < 2 {
-        return Err(Failure::Input("the data hold fewer than two conversations".into()));
+        return Err(Failure::Input(
+            "the data hold fewer than two conversations".into(),
+        ));
     }
     let held = args.held_out.clamp(1, documents.len() / 2);
     let held_out = documents.split_off(documents.len() - held);
@@ -148,7 +162,9 @@ impl Run<'_> {
         if trainer.resume(&state)? {
             course = read_course(&folder.join("course.json"))?;
             let at = trainer.step_count();
-            context.progress.note(format!("going on at update {at} of {}", trainer.steps()));
+            context
+                .progress
+                .note(format!("going on at update {at} of {}", trainer.steps()));
         }
         let mut steps = context.progress.steps("training", trainer.steps());
         for _ in 0..trainer.step_count() {
@@ -172,7 +188,10 @@ impl Run<'_> {
             let tau = course.measured.last().map_or(0.0, |point| point.tau);
             steps.tell(|| {
                 let rate = rows as f64 / start.elapsed().as_secs_f64();
-                format!("{rate:.0} tokens/s, accuracy {}, tau {tau:.2}", shares(&accuracy))
+                format!(
+                    "{rate:.0} tokens/s, accuracy {}, tau {tau:.2}",
+                    shares(&accuracy)
+                )
             });
             let last = report.step == trainer.steps();
             if last || report.step.is_multiple_of(self.args.measure_every) {
@@ -192,11 +211,21 @@ impl Run<'_> {
                 let json = serde_json::to_vec(&course);
                 let json = json.map_err(|e| Failure::Runtime(e.to_string()))?;
                 write(&folder.join("course.json"), &json)?;
-                report::write(folder, self.args, &self.runtime.name, &course, trainer.steps())?;
+                report::write(
+                    folder,
+                    self.args,
+                    &self.runtime.name,
+                    &course,
+                    trainer.steps(),
+                )?;
             }
         }
         steps.finish();
-        let best = course.measured.iter().map(|point| point.tau).fold(0.0, f64::max);
+        let best = course
+            .measured
+            .iter()
+            .map(|point| point.tau)
+            .fold(0.0, f64::max);
         context.progress.note(format!(
             "the best head accepts {:.2} of {CHAIN} drafted tokens a round (tau {best:.2}): {}",
             best - 1.0,
@@ -230,7 +259,10 @@ impl Run<'_> {
 
 fn line(report: &StepReport) -> Line {
     let loss = report.steps.iter().map(|m| m.loss / m.learnt.max(1) as f64);
-    let accuracy = report.steps.iter().map(|m| m.correct as f64 / m.all.max(1) as f64);
+    let accuracy = report
+        .steps
+        .iter()
+        .map(|m| m.correct as f64 / m.all.max(1) as f64);
     Line {
         step: report.step,
         rate: report.rate,
