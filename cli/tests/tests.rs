@@ -5,6 +5,7 @@
 
 mod chat;
 mod damaged_files;
+mod distill;
 mod generate;
 mod heads;
 mod model_folders;
@@ -16,4 +17,5 @@ mod store_commands;
 mod support;
 #[cfg(unix)]
 mod terminal;
+mod train;
 mod views;

@@ -12,7 +12,7 @@ use eaglet_core::draft::{Head, load_head};
 use eaglet_core::model::{Features, Transformer};
 use eaglet_core::train::{
     Batch, Document, DraftVocabulary, Eagle1Network, Eagle3Network, Initial, MedusaNetwork,
-    Network, Parameters, Trace, Tracer, Traces, TrainOptions, Trainer,
+    Network, Parameters, Rule, Trace, Tracer, Traces, TrainOptions, Trainer,
 };
 use eaglet_core::weights::{Dtype, NamedTensors};
 use eaglet_tests::numbers::spread;
@@ -83,6 +83,7 @@ impl Scene {
     }
 
     fn trainer<'a>(&self, network: &'a dyn Network, folder: Option<&Path>) -> Trainer<'a> {
+        let rule = Rule::default();
         let tracer = Tracer::new(self.target.clone(), TAPS.into(), 64).unwrap();
         let traces = Traces::new(tracer, folder.map(Into::into)).unwrap();
         let options = TrainOptions {
@@ -90,6 +91,7 @@ impl Scene {
             rate: 1e-3,
             micro_rows: 40,
             micro_batches: 1,
+            rule,
             seed: 3,
         };
         let documents = self.documents.clone();

@@ -1,9 +1,11 @@
-//! AdamW with a schedule: linear warm-up, then half a cosine.
+//! AdamW, and Muon for the matrices inside the head, with a schedule: linear warm-up,
+//! then half a cosine.
 
 use std::f64::consts::PI;
 
 use burn::tensor::{ElementConversion, Tensor};
 
+use super::muon;
 use super::{Gradients, Parameters};
 use crate::error::Result;
 
@@ -30,12 +32,31 @@ impl Rate {
     }
 }
 
-/// AdamW (Loshchilov and Hutter 2019) and its moments.
+/// How gradients become steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Rule {
+    /// AdamW for every weight (Loshchilov and Hutter 2019).
+    AdamW,
+    /// Muon for the matrices inside the head, AdamW for vectors and the output head.
+    /// Learns more from the same tokens.
+    #[default]
+    Muon,
+}
+
+impl Rule {
+    fn is_muon(self, name: &str, weight: &Tensor<2>) -> bool {
+        self == Self::Muon && weight.dims()[0] > 1 && name != "lm_head.weight"
+    }
+}
+
+/// A rule and its running means.
 #[derive(Clone, Debug, Default)]
-pub struct AdamW {
+pub struct Optimizer {
+    /// How gradients become steps.
+    pub rule: Rule,
     /// Running means of the gradients.
     pub first: Parameters,
-    /// Running means of their squares.
+    /// Running means of their squares, of weights that AdamW moves.
     pub second: Parameters,
     /// Updates so far.
     pub updates: usize,
@@ -47,7 +68,7 @@ const EPSILON: f64 = 1e-8;
 /// The longest step as a Euclidean norm over all gradients.
 const CLIP: f64 = 0.5;
 
-impl AdamW {
+impl Optimizer {
     /// Moves the weights against the gradients. Gradients longer than 0.5 together are
     /// shortened to it; returns how long they were. There is no weight decay: heads are
     /// small, and the papers use none.
@@ -78,6 +99,14 @@ impl AdamW {
                 Some(old) => old.clone() * beta + new * (1.0 - beta),
                 None => new * (1.0 - beta),
             };
+            if self.rule.is_muon(name, &weight) {
+                let first = blend(self.first.0.get(name), gradient.clone(), muon::MOMENTUM);
+                // Nesterov's look ahead.
+                let ahead = blend(Some(&first), gradient, muon::MOMENTUM);
+                weights.set(name, weight - muon::direction(&ahead) * rate);
+                self.first.set(name, first);
+                continue;
+            }
             let first = blend(self.first.0.get(name), gradient.clone(), BETAS[0]);
             let second = blend(self.second.0.get(name), gradient.square(), BETAS[1]);
             let scale = (second.clone() / correction[1]).sqrt() + EPSILON;

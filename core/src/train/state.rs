@@ -8,13 +8,13 @@ use ::safetensors::tensor::{Dtype as Number, TensorView, serialize};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::traces::replace;
-use super::{AdamW, Parameters};
+use super::{Optimizer, Parameters, Rule};
 use crate::error::{Error, Result};
 
 /// Weights, moments and how many steps made them.
 pub(super) struct State {
     pub weights: Parameters,
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     pub step: usize,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn save(path: &Path, state: &State, run: &str) -> Result<()> {
 ///
 /// # Errors
 /// The file belongs to a run with other options, or is damaged.
-pub(super) fn load(path: &Path, run: &str, device: &Device) -> Result<Option<State>> {
+pub(super) fn load(path: &Path, run: &str, rule: Rule, device: &Device) -> Result<Option<State>> {
     if !path.exists() {
         return Ok(None);
     }
@@ -95,7 +95,8 @@ pub(super) fn load(path: &Path, run: &str, device: &Device) -> Result<Option<Sta
     let [weights, first, second] = parts;
     Ok(Some(State {
         weights,
-        optimizer: AdamW {
+        optimizer: Optimizer {
+            rule,
             first,
             second,
             updates: number("updates")?,

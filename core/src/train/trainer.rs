@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 
 use super::state::{self, State};
 use super::{
-    AdamW, Batch, Document, DraftVocabulary, Gradients, Measured, Network, Parameters, Rate,
-    Traces, schedule,
+    Batch, Document, DraftVocabulary, Gradients, Measured, Network, Optimizer, Parameters, Rate,
+    Rule, Traces, schedule,
 };
 use crate::error::{Error, Result};
 
@@ -22,6 +22,8 @@ pub struct TrainOptions {
     pub micro_rows: usize,
     /// Passes whose gradients make one update.
     pub micro_batches: usize,
+    /// How gradients become steps.
+    pub rule: Rule,
     /// Of the order of documents, and of noise.
     pub seed: u64,
 }
@@ -83,7 +85,10 @@ impl<'a> Trainer<'a> {
         let mut trainer = Self {
             state: State {
                 weights: network.initial()?,
-                optimizer: AdamW::default(),
+                optimizer: Optimizer {
+                    rule: options.rule,
+                    ..Optimizer::default()
+                },
                 step: 0,
             },
             network,
@@ -176,7 +181,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// It was made with other options or documents, or the file is damaged.
     pub fn resume(&mut self, path: &Path) -> Result<bool> {
-        let found = state::load(path, &self.run(), &self.head.device())?;
+        let found = state::load(path, &self.run(), self.options.rule, &self.head.device())?;
         let there = found.is_some();
         if let Some(state) = found {
             self.state = state;

@@ -1,5 +1,7 @@
 //! `eaglet train`: a head for a model, from the model's own words.
 
+mod card;
+mod course;
 mod data;
 mod report;
 mod run;
@@ -45,8 +47,12 @@ pub struct Args {
     epochs: usize,
 
     /// The highest learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 5e-4)]
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
     lr: f64,
+
+    /// How gradients become steps
+    #[arg(long, value_enum, default_value = "muon")]
+    optimizer: Optimizer,
 
     /// Tokens ahead that are learnt: steps of training-time test (eagle3), heads (medusa)
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(1..=16))]
@@ -102,6 +108,27 @@ enum Kind {
     Eagle1,
     /// One small block for each token ahead
     Medusa,
+}
+
+impl Kind {
+    /// The method's name, as in `--method`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Eagle3 => "eagle3",
+            Self::Eagle1 => "eagle1",
+            Self::Medusa => "medusa",
+        }
+    }
+}
+
+/// How gradients become steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Optimizer {
+    /// Muon for the matrices inside the head, AdamW for the rest: learns more from the
+    /// same tokens
+    Muon,
+    /// AdamW for every weight
+    Adamw,
 }
 
 /// Runs `eaglet train`.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::Args;
-use super::run::{Course, write as put};
+use super::course::Course;
+use super::run::write as put;
 use crate::error::Failure;
 
 /// Writes the report. It is written anew after each measurement, so that a browser

@@ -6,50 +6,26 @@ use std::time::Instant;
 use eaglet_core::draft::{Drafter, Eagle, Growth, load_head};
 use eaglet_core::train::{
     Acceptance, Document, DraftVocabulary, Eagle1Network, Eagle3Network, HeadFile, Initial,
-    MedusaNetwork, Network, StepReport, Tracer, Traces, TrainOptions, Trainer, acceptance, taps,
+    MedusaNetwork, Network, Rule, StepReport, Tracer, Traces, TrainOptions, Trainer, acceptance,
+    taps,
 };
 use eaglet_core::weights::{Dtype, ModelFile, NamedTensors};
-use serde::{Deserialize, Serialize};
 
+use super::card::card;
+use super::course::{Course, Line, Point};
 use super::data::Data;
 use super::report;
-use super::{Args, Kind};
+use super::{Args, Kind, Optimizer};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::runtime::Runtime;
 
 /// Drafted tokens of the chains that are measured.
-const CHAIN: usize = 4;
+pub const CHAIN: usize = 4;
 /// Tokens of an answer that are measured.
 const MEASURED_TOKENS: usize = 64;
 /// Updates between two lines of losses.
 const TELL_EVERY: usize = 10;
-
-/// The course of a run, kept beside its state.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Course {
-    pub lines: Vec<Line>,
-    pub measured: Vec<Point>,
-}
-
-/// Losses at one update.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Line {
-    pub step: usize,
-    pub rate: f64,
-    /// Nats, by token ahead.
-    pub loss: Vec<f64>,
-    /// Share of first choices that were the target's, by token ahead.
-    pub accuracy: Vec<f64>,
-}
-
-/// Accepted drafts after some updates.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Point {
-    pub step: usize,
-    pub tau: f64,
-    pub by_depth: Vec<f64>,
-}
 
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let runtime = Runtime::load(&args.model, context)?;
@@ -116,8 +92,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         rate: args.lr,
         micro_rows: args.micro_batch,
         micro_batches: args.accumulate,
+        rule: match args.optimizer {
+            Optimizer::Muon => Rule::Muon,
+            Optimizer::Adamw => Rule::AdamW,
+        },
         seed: args.seed,
     };
+    let count = documents.len();
     let trainer = Trainer::new(&*network, documents, traces, vocabulary, head, options)?;
     std::fs::create_dir_all(&args.output)
         .map_err(|e| Failure::Input(format!("{}: {e}", args.output.display())))?;
@@ -127,7 +108,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         network: &*network,
         held_out,
     };
-    run.train(trainer, context)
+    let course = Course {
+        documents: count,
+        tokens,
+        held_out: run.held_out.len(),
+        ..Course::default()
+    };
+    run.train(trainer, course, context)
 }
 
 /// The conversations to learn from, and those that are held out.
@@ -155,10 +142,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn train(&self, mut trainer: Trainer<'_>, context: &Context) -> Result<(), Failure> {
+    fn train(
+        &self,
+        mut trainer: Trainer<'_>,
+        mut course: Course,
+        context: &Context,
+    ) -> Result<(), Failure> {
         let folder = &self.args.output;
         let state = folder.join("state.safetensors");
-        let mut course = Course::default();
         if trainer.resume(&state)? {
             course = read_course(&folder.join("course.json"))?;
             let at = trainer.step_count();
@@ -211,6 +202,8 @@ impl Run<'_> {
                 let json = serde_json::to_vec(&course);
                 let json = json.map_err(|e| Failure::Runtime(e.to_string()))?;
                 write(&folder.join("course.json"), &json)?;
+                let text = card(self.args, &self.runtime.name, &course);
+                write(&folder.join("README.md"), text.as_bytes())?;
                 report::write(
                     folder,
                     self.args,
