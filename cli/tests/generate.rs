@@ -45,6 +45,7 @@ fn the_report_keeps_its_contract() {
         ("device", "cpu"),
         ("dtype", "f16"),
         ("method", "ngram"),
+        ("verify", "exact"),
     ] {
         assert_eq!(report[name], value);
     }

@@ -2,7 +2,7 @@
 
 use eaglet_tests::heads::{Kind, TinyHead};
 
-use crate::support::World;
+use crate::support::{MODEL, World};
 
 /// A world with a model and a head of each kind in the folders `eagle1` and `eagle3`.
 fn world() -> World {
@@ -25,13 +25,41 @@ fn a_head_drafts_and_changes_nothing() {
         for (method, draft) in [
             ("eagle2", "eagle1"),
             ("eagle3", "eagle3"),
-            ("small-model", crate::support::MODEL),
+            ("small-model", MODEL),
         ] {
             let head = ["--method", method, "--draft", draft];
             let found = world.report(&[&prompt[..], &head].concat());
             assert_eq!(found["ids"], plain["ids"], "{method} {temperature}");
             assert_eq!(found["method"], method);
             assert!(found["stats"]["drafted_tokens"].as_u64() > Some(0));
+        }
+    }
+}
+
+#[test]
+fn other_rules_are_greedy_at_0_and_repeat_themselves_above() {
+    let world = world();
+    for rule in ["rejection", "typical"] {
+        for (method, draft) in [("eagle2", "eagle1"), ("small-model", MODEL)] {
+            let with = |temperature| {
+                let prompt = ["Hello", "-n", "50", "-t", temperature, "--seed", "4"];
+                let head = ["--method", method, "--draft", draft, "--verify", rule];
+                let found = world.report(&[&prompt[..], &head].concat());
+                assert_eq!(found["verify"], rule);
+                (
+                    found["ids"].clone(),
+                    found["stats"]["drafted_tokens"].as_u64(),
+                )
+            };
+            let plain = |temperature| {
+                let prompt = ["Hello", "-n", "50", "-t", temperature, "--seed", "4"];
+                world.report(&[&prompt[..], &["--method", "plain"]].concat())["ids"].clone()
+            };
+            assert_eq!(with("0").0, plain("0"), "{rule} {method}");
+            let warm = with("0.9");
+            assert_ne!(warm.0, plain("0.9"), "{rule} {method}");
+            // The same again: nothing depends on the clock.
+            assert_eq!(with("0.9"), warm, "{rule} {method}");
         }
     }
 }

@@ -159,6 +159,7 @@ fn bad_values_are_refused_with_the_rule() {
         ("--device", "cuda:0", "cuda:0 is not available"),
         ("--device", "wgpu", "wgpu:0 is not available"),
         ("--method", "foo", "plain"),
+        ("--verify", "foo", "exact, rejection, typical"),
     ] {
         for command in ["generate", "chat"] {
             let args = [command, "--model", MODEL, option, value];

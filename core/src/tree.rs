@@ -68,8 +68,13 @@ impl Tree {
 
     /// The child of `parent` that holds `token`.
     pub fn child(&self, parent: usize, token: u32) -> Option<usize> {
-        (parent + 1..self.len())
-            .find(|&node| self.parents[node] as usize == parent && self.tokens[node] == token)
+        self.children(parent)
+            .find(|&node| self.tokens[node] == token)
+    }
+
+    /// The children of a node, in the order in which they were added.
+    pub fn children(&self, parent: usize) -> impl Iterator<Item = usize> {
+        (parent + 1..self.len()).filter(move |&node| self.parents[node] as usize == parent)
     }
 
     /// The number of nodes, the root included; never 0.
@@ -130,6 +135,7 @@ mod tests {
         assert_eq!((tree.token(4), tree.chance(4)), (4, 0.5));
         assert_eq!(tree.child(0, 5), Some(5));
         assert_eq!(tree.child(1, 5), None);
+        assert_eq!(tree.children(2).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(tree.chance(5), 0.0);
     }
 

@@ -8,6 +8,7 @@ use eaglet_core::engine::{
 };
 use eaglet_core::model::Transformer;
 use eaglet_core::sample::Sampling;
+use eaglet_core::verify::Verification;
 
 pub const BUDGET: Budget = Budget { nodes: 6, depth: 5 };
 
@@ -29,6 +30,7 @@ pub fn options(sampling: &Sampling, max: usize, drafter: Box<dyn Drafter>) -> Se
         drafter,
         budget: BUDGET,
         sizing: Sizing::Fixed,
+        verification: Verification::Exact,
     }
 }
 

@@ -10,5 +10,6 @@ pub mod drafters;
 pub mod heads;
 pub mod naive;
 pub mod numbers;
+pub mod statistics;
 pub mod text;
 pub mod tiny;

@@ -45,6 +45,7 @@ impl<'a> Answer<'a> {
             )?,
             budget: decode.budget(),
             sizing: Sizing::Measured,
+            verification: decode.verify.into(),
         })?;
         Ok(Self {
             runtime,

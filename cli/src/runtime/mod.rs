@@ -4,6 +4,7 @@ mod answer;
 mod method;
 mod options;
 mod report;
+mod verify;
 
 use std::sync::Arc;
 use std::thread;

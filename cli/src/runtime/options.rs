@@ -11,6 +11,7 @@ use eaglet_core::text::StopStrings;
 use eaglet_core::weights::Dtype;
 
 use super::Method;
+use super::verify::Verify;
 use crate::error::Failure;
 use crate::store::{DEFAULT_MODEL, ModelRef};
 
@@ -43,7 +44,7 @@ pub struct ModelArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Decoding options")]
 pub struct DecodeArgs {
-    /// What drafts tokens; the text is the same with each
+    /// What drafts tokens; the text is the same with each, unless --verify says otherwise
     #[arg(long, value_enum, default_value = "ngram")]
     pub method: Method,
 
@@ -60,6 +61,11 @@ pub struct DecodeArgs {
         value_parser = RangedU64ValueParser::<usize>::new().range(..=64)
     )]
     pub draft_tokens: usize,
+
+    /// Which drafted tokens stand, above temperature 0 (at 0 all rules are one); with
+    /// another rule than exact every drafted token is verified, whether it pays or not
+    #[arg(long, value_enum, value_name = "RULE", default_value = "exact")]
+    pub verify: Verify,
 
     /// Randomness; 0 takes the most likely token
     #[arg(

@@ -18,6 +18,7 @@ pub struct Report<'a> {
     device: &'a str,
     dtype: String,
     method: &'static str,
+    verify: &'static str,
     seed: u64,
     stats: Numbers,
 }
@@ -60,6 +61,7 @@ impl<'a> Report<'a> {
             device: &runtime.backend.name,
             dtype: runtime.target.dtype().to_string(),
             method: decode.method.name(),
+            verify: decode.verify.name(),
             seed: decode.seed,
             stats: Numbers {
                 prompt_tokens: stats.prompt_tokens,

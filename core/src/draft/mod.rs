@@ -1,5 +1,6 @@
 //! What proposes tokens for the target to verify.
 
+mod drawn;
 mod eagle;
 mod ngram;
 mod plain;
@@ -8,6 +9,7 @@ mod small_model;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use drawn::Drawn;
 pub use eagle::{Eagle, Eagle1, Eagle3, Growth, Head, load_head};
 pub use ngram::{Ngram, NgramOptions};
 pub use plain::Plain;
@@ -15,6 +17,8 @@ pub use small_model::SmallModel;
 
 use crate::error::Result;
 use crate::model::Features;
+use crate::ops::Async;
+use crate::sample::Sampling;
 use crate::tree::Tree;
 
 /// How much a round may draft.
@@ -59,6 +63,22 @@ pub trait Drafter {
         context: &'a [u32],
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>>;
+
+    /// The same, but each token may be drawn at random from the drafter's own
+    /// distribution, processed by `sampling`: also returns what the children were drawn
+    /// from. The tree's shape must not depend on what was drawn.
+    ///
+    /// A drafter that cannot draw proposes what it always does.
+    fn sample<'a>(
+        &'a mut self,
+        context: &'a [u32],
+        budget: Budget,
+        sampling: &'a Sampling,
+    ) -> Async<'a, (Tree, Drawn)> {
+        let _ = sampling;
+        let tree = self.propose(context, budget);
+        Box::pin(async { Ok((tree.await?, Drawn::default())) })
+    }
 
     /// Takes note of what became final. Called for each chunk of a prompt and once a
     /// round.

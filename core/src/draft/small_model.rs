@@ -1,7 +1,7 @@
 //! Classic speculative decoding's drafter: a second, smaller model of one vocabulary.
 //!
 //! Leviathan et al., "Fast Inference from Transformers via Speculative Decoding" (2023);
-//! the drafts are the small model's most likely tokens, a chain.
+//! a chain of the small model's most likely tokens, or of its draws.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
 
-use super::{Budget, Drafter};
+use super::{Budget, Drafter, Drawn};
 use crate::cache::{KvPool, Table};
 use crate::error::{Error, Result};
 use crate::model::Transformer;
+use crate::ops::Async;
+use crate::sample::{Sampling, Stream, uniform_in};
 use crate::tree::Tree;
 
 /// A model that drafts for another. Its cache follows the text by comparing tokens, so
@@ -53,25 +55,26 @@ impl SmallModel {
     }
 
     /// Goes back to what the cache shares with `tokens`, runs the rest, and returns the
-    /// most likely next token.
-    async fn follow(&mut self, tokens: &[u32]) -> Result<u32> {
+    /// logits of the next token, `[1, vocab]`.
+    fn follow(&mut self, tokens: &[u32]) -> Result<Tensor<2>> {
         // The last token is always run: its logits are what is asked for.
         let shared = self.table.shared_prefix(tokens).min(tokens.len() - 1);
         let dropped = self.table.truncate(shared);
         self.pool.release(dropped.into_iter());
-        let mut next = 0;
+        let mut last = None;
         for chunk in tokens[shared..].chunks(CHUNK) {
             let first = self.table.len();
-            let last = self.run(chunk);
-            if last.is_err() {
+            let features = self.run(chunk);
+            if features.is_err() {
                 let slots = self.table.truncate(first);
                 self.pool.release(slots.into_iter());
             }
-            let logits = self.model.logits(&last?)?;
-            let ids = self.model.ops().argmax(&logits).await?;
-            next = ids.first().copied().unwrap_or_default();
+            last = Some(features?);
         }
-        Ok(next)
+        match last {
+            Some(last) => self.model.logits(&last),
+            None => Err(Error::Invalid("there is no text to draft from".into())),
+        }
     }
 
     /// Runs and commits tokens; returns the features of the last, `[1, hidden]`.
@@ -83,19 +86,38 @@ impl SmallModel {
         self.model.ops().select(&features.last, &[last])
     }
 
-    async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
+    /// A chain: of draws from the model's distribution if `sampling` is given, else of
+    /// its most likely tokens.
+    async fn draft(
+        &mut self,
+        context: &[u32],
+        budget: Budget,
+        sampling: Option<&Sampling>,
+    ) -> Result<(Tree, Drawn)> {
         let mut tree = Tree::new(context.last().copied().unwrap_or_default());
+        let mut drawn = Drawn::default();
         // The small model may have the shorter context.
         let room = self.model.context().saturating_sub(context.len());
         let depth = budget.depth.min(budget.nodes).min(room);
         let mut tokens = context.to_vec();
         let mut node = 0;
         for _ in 0..depth {
-            let token = self.follow(&tokens).await?;
-            node = tree.add(node, token, CHANCE);
-            tokens.push(token);
+            let logits = self.follow(&tokens)?;
+            let ops = self.model.ops();
+            node = match sampling {
+                Some(sampling) => {
+                    let mut logits = ops.read(logits).await?;
+                    let draft = sampling.distribution(&mut logits, tokens.iter().copied())?;
+                    let position = tokens.len() as u64;
+                    let uniform =
+                        |child| uniform_in(Stream::Draft, sampling.seed, position, child as u32);
+                    drawn.draw(&mut tree, node, draft, 1, uniform)[0]
+                }
+                None => tree.add(node, ops.argmax(&logits).await?[0], CHANCE),
+            };
+            tokens.push(tree.token(node));
         }
-        Ok(tree)
+        Ok((tree, drawn))
     }
 }
 
@@ -109,6 +131,15 @@ impl Drafter for SmallModel {
         context: &'a [u32],
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
-        Box::pin(self.draft(context, budget))
+        Box::pin(async move { Ok(self.draft(context, budget, None).await?.0) })
+    }
+
+    fn sample<'a>(
+        &'a mut self,
+        context: &'a [u32],
+        budget: Budget,
+        sampling: &'a Sampling,
+    ) -> Async<'a, (Tree, Drawn)> {
+        Box::pin(self.draft(context, budget, Some(sampling)))
     }
 }

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use super::sequence::Sequence;
 use super::session::Session;
 use crate::error::Result;
+use crate::sample::Distribution;
 
 impl Session {
     /// The one readback of a round: token ids where every sequence takes the most likely
@@ -42,6 +43,23 @@ impl Draws {
                 let position = sequence.tokens.len() + path.len();
                 let history = sequence.tokens.iter().copied().chain(path);
                 sequence.options.sampling.draw(logits, history, position)
+            }
+        }
+    }
+
+    /// What that token is drawn from. Ids alone are certain.
+    pub(super) fn distribution(
+        &mut self,
+        row: usize,
+        sequence: &Sequence,
+        path: impl Iterator<Item = u32>,
+    ) -> Result<Distribution> {
+        match self {
+            Self::Ids(ids) => Ok(Distribution::point(ids[row])),
+            Self::Logits(values, vocab) => {
+                let logits = &mut values[row * *vocab..(row + 1) * *vocab];
+                let history = sequence.tokens.iter().copied().chain(path);
+                sequence.options.sampling.distribution(logits, history)
             }
         }
     }

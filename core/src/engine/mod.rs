@@ -1,6 +1,7 @@
 //! The decode loop: prefill, rounds, stops, statistics.
 
 mod draws;
+mod judge;
 mod prefill;
 mod round;
 mod sequence;

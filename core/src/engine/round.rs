@@ -6,14 +6,14 @@ use web_time::Instant;
 
 use super::sequence::{FinishReason, Sequence};
 use super::session::Session;
-use super::sizing::{self, Sizing};
+use super::sizing;
 use super::watch::Watch;
-use crate::draft::Observation;
+use crate::draft::{Drawn, Observation};
 use crate::error::Result;
 use crate::model::Features;
 use crate::ops::Rows;
 use crate::tree::Tree;
-use crate::verify::{self, Verdict};
+use crate::verify::Verdict;
 
 /// What one round gave one sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub struct Emission {
 struct Share {
     sequence: usize,
     tree: Tree,
+    drawn: Drawn,
     slots: Vec<u32>,
     first_row: usize,
 }
@@ -79,20 +80,19 @@ impl Session {
     }
 
     /// Proposals of all live sequences, cut to what pays, and whether there were any.
-    async fn draft(&mut self) -> Result<(Vec<(usize, Tree)>, bool)> {
+    async fn draft(&mut self) -> Result<(Vec<(usize, Tree, Drawn)>, bool)> {
         let mut trees = Vec::new();
         let mut drafted = false;
         for (index, sequence) in self.sequences.iter_mut().enumerate() {
             if sequence.is_live() {
                 let mut budget = sequence.budget(self.context);
-                if self.worth.is_resting() && sequence.options.sizing == Sizing::Measured {
+                if self.worth.is_resting() && sequence.options.is_sized() {
                     budget.nodes = 0;
                 }
-                let drafter = &mut sequence.options.drafter;
-                let tree = drafter.propose(&sequence.tokens, budget).await?;
+                let (tree, drawn) = sequence.propose(budget).await?;
                 debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
                 drafted |= tree.len() > 1;
-                trees.push((index, tree));
+                trees.push((index, tree, drawn));
             }
         }
         self.cut(&mut trees);
@@ -100,15 +100,16 @@ impl Session {
     }
 
     /// Gives every node a slot and a row.
-    fn place(&mut self, trees: Vec<(usize, Tree)>) -> Result<Vec<Share>> {
-        let count = trees.iter().map(|(_, tree)| tree.len()).sum();
+    fn place(&mut self, trees: Vec<(usize, Tree, Drawn)>) -> Result<Vec<Share>> {
+        let count = trees.iter().map(|(_, tree, _)| tree.len()).sum();
         let mut slots = self.pool.reserve(count)?.into_iter();
         let mut first_row = 0;
-        let share = |(sequence, tree): (usize, Tree)| {
+        let share = |(sequence, tree, drawn): (usize, Tree, Drawn)| {
             let share = Share {
                 sequence,
                 slots: slots.by_ref().take(tree.len()).collect(),
                 tree,
+                drawn,
                 first_row,
             };
             first_row += share.tree.len();
@@ -117,7 +118,7 @@ impl Session {
         Ok(trees.into_iter().map(share).collect())
     }
 
-    /// Runs all trees through the target and walks each along the target's own draws.
+    /// Runs all trees through the target and judges each by its sequence's rule.
     /// Also tells how long the target took.
     async fn verify(&mut self, shares: &[Share]) -> Result<(Vec<Verdict>, Features, Duration)> {
         let start = Instant::now();
@@ -128,33 +129,26 @@ impl Session {
         let mut draws = self.draws(logits).await?;
         let time = start.elapsed();
         self.costs.record(count, time);
-        let walk = |share: &Share| {
-            verify::walk(&share.tree, |node| {
-                let path = share.tree.path(node);
-                let path = path[1..].iter().map(|&n| share.tree.token(n));
-                draws.at(
-                    share.first_row + node,
-                    &self.sequences[share.sequence],
-                    path,
-                )
-            })
+        let judge = |share: &Share| {
+            let sequence = &self.sequences[share.sequence];
+            draws.judge(share.first_row, &share.tree, &share.drawn, sequence)
         };
-        let verdicts = shares.iter().map(walk).collect::<Result<_>>()?;
+        let verdicts = shares.iter().map(judge).collect::<Result<_>>()?;
         Ok((verdicts, features, time))
     }
 
     /// Drops nodes that are unlikely to pay for their time, where that is asked for.
-    fn cut(&self, trees: &mut [(usize, Tree)]) {
+    fn cut(&self, trees: &mut [(usize, Tree, Drawn)]) {
         let sequence = |index: usize| &self.sequences[index];
-        let measured = |index| sequence(index).options.sizing == Sizing::Measured;
-        let trees = trees.iter_mut().filter(|(index, _)| measured(*index));
+        let sized = |index| sequence(index).options.is_sized();
+        let trees = trees.iter_mut().filter(|(index, ..)| sized(*index));
         let mut trees: Vec<_> = trees
-            .map(|(index, tree)| (tree, &sequence(*index).calibration))
+            .map(|(index, tree, _)| (tree, &sequence(*index).calibration))
             .collect();
         sizing::cut(&mut trees, &self.costs);
     }
 
-    /// Emits what a walk accepted, up to a stop, and commits what was emitted.
+    /// Emits what was accepted, up to a stop, and commits what was emitted.
     fn commit(
         &mut self,
         share: Share,

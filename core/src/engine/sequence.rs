@@ -3,8 +3,11 @@
 use super::sizing::Calibration;
 use super::{Sizing, Stats};
 use crate::cache::Table;
-use crate::draft::{Budget, Drafter};
+use crate::draft::{Budget, Drafter, Drawn};
+use crate::error::Result;
 use crate::sample::Sampling;
+use crate::tree::Tree;
+use crate::verify::Verification;
 
 /// Why a sequence ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +47,26 @@ pub struct SequenceOptions {
     pub drafter: Box<dyn Drafter>,
     /// How much a round may draft.
     pub budget: Budget,
-    /// How much of it is verified.
+    /// How much of it is verified, where that cannot change the text.
     pub sizing: Sizing,
+    /// Which of it stands.
+    pub verification: Verification,
+}
+
+impl SequenceOptions {
+    /// The rule that decides: at temperature 0 all rules are one.
+    pub(super) fn rule(&self) -> Verification {
+        match self.sampling.temperature {
+            0.0 => Verification::Exact,
+            _ => self.verification,
+        }
+    }
+
+    /// Whether trees are cut to what pays. Only where no token depends on it: elsewhere
+    /// the text would depend on the clock, and a tree that was drawn must stay whole.
+    pub(super) fn is_sized(&self) -> bool {
+        self.sizing == Sizing::Measured && self.rule() == Verification::Exact
+    }
 }
 
 /// A sequence of a session.
@@ -110,6 +131,22 @@ impl Sequence {
         Budget {
             nodes,
             depth: wanted.min(depth),
+        }
+    }
+
+    /// A tree for this round: drawn, with what it was drawn from, where the rule wants
+    /// draws; chosen everywhere else.
+    pub(super) async fn propose(&mut self, budget: Budget) -> Result<(Tree, Drawn)> {
+        let rule = self.options.rule();
+        let SequenceOptions {
+            drafter, sampling, ..
+        } = &mut self.options;
+        match rule {
+            Verification::Rejection => drafter.sample(&self.tokens, budget, sampling).await,
+            _ => Ok((
+                drafter.propose(&self.tokens, budget).await?,
+                Drawn::default(),
+            )),
         }
     }
 

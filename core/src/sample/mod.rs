@@ -4,13 +4,15 @@
 //! top-k, top-p, min-p, draw. The random number for position p is a pure function of
 //! (seed, p), so a token does not depend on how many were drafted before it.
 
+mod distribution;
 mod nucleus;
 mod penalties;
 mod rng;
 mod top_k;
 
+pub use distribution::Distribution;
 pub use penalties::Penalties;
-pub use rng::uniform;
+pub use rng::{Stream, uniform, uniform_in};
 pub use top_k::{log_sum_exp, top_k};
 
 use crate::error::{Error, Result};
@@ -104,6 +106,28 @@ impl Sampling {
         history: impl Iterator<Item = u32>,
         position: usize,
     ) -> Result<u32> {
+        let candidates = self.candidates(logits, history)?;
+        Ok(candidates.draw(uniform(self.seed, position as u64)))
+    }
+
+    /// What [`Sampling::draw`] draws from, as probabilities of all tokens. At temperature
+    /// 0 the most likely token has all of it.
+    ///
+    /// # Errors
+    /// A logit is NaN: the weights are broken.
+    pub fn distribution(
+        &self,
+        logits: &mut [f32],
+        history: impl Iterator<Item = u32>,
+    ) -> Result<Distribution> {
+        Ok(self.candidates(logits, history)?.distribution(logits.len()))
+    }
+
+    fn candidates(
+        &self,
+        logits: &mut [f32],
+        history: impl Iterator<Item = u32>,
+    ) -> Result<Candidates> {
         for &(token, bias) in &self.logit_bias {
             if let Some(logit) = logits.get_mut(token as usize) {
                 *logit += bias;
@@ -112,13 +136,13 @@ impl Sampling {
         self.penalties.apply(logits, history);
         let best = best(logits)?;
         if self.temperature == 0.0 {
-            return Ok(best);
+            return Ok(Candidates::only(best));
         }
         let mut candidates = Candidates::new(logits, logits[best as usize], self.temperature);
         candidates.top_k(self.top_k);
         candidates.top_p(self.top_p);
         candidates.min_p(self.min_p);
-        Ok(candidates.draw(uniform(self.seed, position as u64)))
+        Ok(candidates)
     }
 }
 
@@ -233,6 +257,35 @@ mod tests {
         };
         let squares = [0.25, 0.09, 0.0225, 0.0025].map(|p| p / 0.365);
         close(share(&cold), squares);
+    }
+
+    #[test]
+    fn a_distribution_is_what_is_drawn_from() {
+        let logits = [0.5f32, 0.3, 0.15, 0.05].map(f32::ln);
+        let of = |sampling: Sampling| {
+            let history = [3].into_iter();
+            let found = sampling.distribution(&mut logits.clone(), history);
+            found.unwrap().probabilities().to_vec()
+        };
+        assert_eq!(of(Sampling::default()), [1.0, 0.0, 0.0, 0.0]);
+        let warm = Sampling {
+            temperature: 0.5,
+            top_p: 0.9,
+            logit_bias: vec![(0, f32::NEG_INFINITY)],
+            ..Default::default()
+        };
+        let total = 0.09 + 0.0225;
+        for (found, expected) in of(warm)
+            .iter()
+            .zip([0.0, 0.09 / total, 0.0225 / total, 0.0])
+        {
+            assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
+        }
+        assert!(
+            Sampling::default()
+                .distribution(&mut [f32::NAN], std::iter::empty())
+                .is_err()
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The tokens that are still in the draw, and their weights.
 
+use super::Distribution;
+
 /// Tokens with unnormalised probabilities. Filters keep it exact: no token is dropped
 /// that its filter would keep.
 pub(super) struct Candidates {
@@ -21,6 +23,15 @@ impl Candidates {
         };
         candidates.add_up();
         candidates
+    }
+
+    /// One token, which is certain.
+    pub fn only(token: u32) -> Self {
+        Self {
+            entries: vec![(token, 1.0)],
+            total: 1.0,
+            sorted: true,
+        }
     }
 
     fn add_up(&mut self) {
@@ -79,6 +90,15 @@ impl Candidates {
             self.entries.retain(|&(_, weight)| weight >= share);
             self.add_up();
         }
+    }
+
+    /// The probabilities of `vocab` tokens.
+    pub fn distribution(&self, vocab: usize) -> Distribution {
+        let mut weights = vec![0.0; vocab];
+        for &(token, weight) in &self.entries {
+            weights[token as usize] = weight.into();
+        }
+        Distribution::new(weights)
     }
 
     /// The token at `uniform` (in [0, 1)) of the cumulative distribution.

@@ -2,10 +2,33 @@
 //!
 //! Philox4x32-10 of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (2011).
 
-/// A number in [0, 1) with 53 random bits, a pure function of its arguments.
+/// What a random number decides. Numbers of different streams have nothing to do with
+/// one another: a token that was drafted must not be judged by the number that drew it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Which token the target emits.
+    Target = 0,
+    /// Which tokens a drafter draws.
+    Draft = 1,
+    /// Whether a drafted token is accepted.
+    Accept = 2,
+}
+
+/// A number in [0, 1) with 53 random bits, a pure function of its arguments: the one
+/// that draws the target's token at `position`.
 pub fn uniform(seed: u64, position: u64) -> f64 {
+    uniform_in(Stream::Target, seed, position, 0)
+}
+
+/// A number of any stream, in which a position has many, told apart by `index`.
+pub fn uniform_in(stream: Stream, seed: u64, position: u64, index: u32) -> f64 {
     let [a, b, ..] = philox(
-        [position as u32, (position >> 32) as u32, 0, 0],
+        [
+            position as u32,
+            (position >> 32) as u32,
+            stream as u32,
+            index,
+        ],
         [seed as u32, (seed >> 32) as u32],
     );
     let bits = (u64::from(a) << 32 | u64::from(b)) >> 11;
@@ -63,5 +86,25 @@ mod tests {
         let mean: f64 = (0..10_000).map(|p| uniform(42, p)).sum::<f64>() / 10_000.0;
         assert!((mean - 0.5).abs() < 0.012, "{mean}");
         assert_ne!(uniform(1, 7), uniform(2, 7));
+    }
+
+    #[test]
+    fn streams_and_indices_do_not_follow_one_another() {
+        let numbers =
+            |stream, index| (0..10_000).map(move |p| uniform_in(stream, 42, p, index) - 0.5);
+        let all = [
+            (Stream::Target, 0),
+            (Stream::Draft, 0),
+            (Stream::Draft, 1),
+            (Stream::Accept, 1),
+        ];
+        for (i, &(a, x)) in all.iter().enumerate() {
+            for &(b, y) in &all[..i] {
+                let products = numbers(a, x).zip(numbers(b, y)).map(|(a, b)| a * b);
+                let correlation = 12.0 * products.sum::<f64>() / 10_000.0;
+                // Four standard deviations.
+                assert!(correlation.abs() < 0.04, "{a:?} {b:?}: {correlation}");
+            }
+        }
     }
 }

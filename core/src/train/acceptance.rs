@@ -7,6 +7,7 @@ use crate::engine::{Limits, SequenceOptions, Session, SessionOptions, Sizing};
 use crate::error::Result;
 use crate::model::Transformer;
 use crate::sample::Sampling;
+use crate::verify::Verification;
 
 /// Drafting over some prompts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +48,7 @@ pub async fn acceptance(
             depth,
         },
         sizing: Sizing::Fixed,
+        verification: Verification::Exact,
     })?;
     let (mut emitted, mut rounds, mut accepted) = (0, 0, vec![0; depth]);
     let mut nobody = |_: usize, _: u32| false;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use eaglet_core::draft::{Budget, Plain};
 use eaglet_core::engine::{Emission, FinishReason, Limits, SequenceOptions, Session, Sizing};
 use eaglet_core::sample::Sampling;
+use eaglet_core::verify::Verification;
 
 use super::filter::{Asked, Dropped};
 use super::journal::Journal;
@@ -164,6 +165,7 @@ fn sequence(sampling: Sampling, max_tokens: usize, eos: &[u32]) -> SequenceOptio
         drafter: Box::new(Plain),
         budget: Budget { nodes: 0, depth: 0 },
         sizing: Sizing::Measured,
+        verification: Verification::Exact,
     }
 }
 

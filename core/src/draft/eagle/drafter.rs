@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
@@ -10,19 +11,22 @@ use burn::tensor::{DType, Tensor};
 use super::Head;
 use super::grow::{Candidates, Growth, grow};
 use crate::cache::{KvPool, Table};
-use crate::draft::{Budget, Drafter, Observation};
+use crate::draft::{Budget, Drafter, Drawn, Observation};
 use crate::error::Result;
 use crate::model::{Features, Transformer};
-use crate::ops::{Ops, Rows};
+use crate::ops::{Async, Ops, Rows};
+use crate::sample::Sampling;
 use crate::tree::Tree;
 
 /// An EAGLE head as a drafter. Its cache keeps only pairs made from the target's own
 /// features; what a tree added is dropped with the round.
 pub struct Eagle {
     name: &'static str,
-    head: Box<dyn Head>,
+    head: Rc<dyn Head>,
     ops: Arc<dyn Ops>,
     growth: Growth,
+    /// Tokens of the target.
+    vocab: usize,
     cache: KvPool,
     /// The pairs in the cache: pair i stands under token i + 1.
     pairs: Table,
@@ -32,24 +36,27 @@ pub struct Eagle {
 }
 
 impl Eagle {
-    /// A drafter for one sequence. `name` is the method's, as users know it.
+    /// A drafter for one sequence. `name` is the method's, as users know it; drafters of
+    /// several sequences can share a head.
     ///
     /// # Errors
     /// The device has not enough memory.
     pub fn new(
         name: &'static str,
-        head: Box<dyn Head>,
+        head: impl Into<Rc<dyn Head>>,
         target: &Transformer,
         growth: Growth,
     ) -> Result<Self> {
+        let head = head.into();
         let ops = target.ops().clone();
-        let slots = target.context() + growth.top_k * growth.depth;
+        let slots = target.context() + (growth.top_k * growth.depth).max(growth.nodes);
         let cache = KvPool::new(&*ops, 1, slots, head.heads(), DType::F32)?;
         Ok(Self {
             name,
             head,
             ops,
             growth,
+            vocab: target.config().vocab,
             cache,
             pairs: Table::default(),
             waiting: Vec::new(),
@@ -84,9 +91,9 @@ impl Eagle {
         self.ops.select(&outputs, &[count as u32 - 1])
     }
 
-    /// The likeliest tokens after each output.
-    async fn candidates(&self, outputs: &Tensor<2>) -> Result<Vec<Candidates>> {
-        let logits = self.head.logits(outputs)?;
+    /// The likeliest tokens after each output of a level.
+    async fn candidates(&self, level: &Level) -> Result<Vec<Candidates>> {
+        let logits = self.head.logits(&level.outputs)?;
         let mut all = self.ops.top_k(&logits, self.growth.top_k).await?;
         for (index, _) in all.iter_mut().flatten() {
             *index = self.head.token(*index);
@@ -94,48 +101,94 @@ impl Eagle {
         Ok(all)
     }
 
-    async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
-        let root = context.last().copied().unwrap_or_default();
+    /// Logits of all the target's tokens after each output of a level; those that the
+    /// head does not know are impossible.
+    pub(super) async fn target_logits(&self, level: &Level) -> Result<Vec<Vec<f32>>> {
+        let logits = self.head.logits(&level.outputs)?;
+        let width = logits.dims()[1];
+        let values = self.ops.read(logits).await?;
+        let spread = |row: &[f32]| {
+            let mut all = vec![f32::NEG_INFINITY; self.vocab];
+            for (index, &logit) in (0..).zip(row) {
+                all[self.head.token(index) as usize] = logit;
+            }
+            all
+        };
+        Ok(values.chunks_exact(width).map(spread).collect())
+    }
+
+    /// Takes in what became final. Returns how far a tree may grow and its first level,
+    /// or nothing where this round has none.
+    pub(super) fn begin(
+        &mut self,
+        context: &[u32],
+        budget: Budget,
+    ) -> Result<Option<(Growth, Level)>> {
         // Every position but the root's has a feature, here or in the cache; a drafter
         // that came late, or has no room, sits the round out.
         let seen = self.pairs.len() + self.waiting_rows;
         if seen + 1 != context.len() || self.waiting.is_empty() || budget.nodes == 0 {
-            return Ok(Tree::new(root));
+            return Ok(None);
         }
         let growth = Growth {
             depth: self.growth.depth.min(budget.depth),
             nodes: self.growth.nodes.min(budget.nodes),
             ..self.growth
         };
-        let last = match self.extend(context)? {
-            Some(last) if growth.depth > 0 => last,
-            _ => return Ok(Tree::new(root)),
+        let last = self.extend(context)?.filter(|_| growth.depth > 0);
+        Ok(last.map(|last| (growth, Level::new(last))))
+    }
+
+    /// Runs nodes of a tree, children of those of `level`, which they become.
+    pub(super) fn expand(
+        &mut self,
+        level: &mut Level,
+        tree: &Tree,
+        frontier: &[usize],
+    ) -> Result<()> {
+        let slots = self.cache.reserve(frontier.len())?;
+        level.borrowed.extend(&slots);
+        let (features, rows) = level.rows(&*self.ops, &self.pairs, tree, frontier, &slots)?;
+        level.outputs = self.head.pass(&features, &rows, self.cache.layer(0))?;
+        level.nodes = frontier.to_vec();
+        Ok(())
+    }
+
+    /// Gives back what a tree borrowed of the cache.
+    pub(super) fn end(&mut self, level: Level) {
+        self.cache.release(level.borrowed.into_iter());
+    }
+
+    async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
+        let root = context.last().copied().unwrap_or_default();
+        let Some((growth, mut level)) = self.begin(context, budget)? else {
+            return Ok(Tree::new(root));
         };
-        let first = self.candidates(&last).await?.pop().unwrap_or_default();
-        let mut level = Level::new(last);
-        let mut borrowed = Vec::new();
-        let tree = grow(root, first, growth, async |tree, frontier| {
-            let slots = self.cache.reserve(frontier.len())?;
-            borrowed.extend(&slots);
-            let (features, rows) = level.rows(&*self.ops, &self.pairs, tree, frontier, &slots)?;
-            let outputs = self.head.pass(&features, &rows, self.cache.layer(0))?;
-            level.advance(outputs.clone(), frontier);
-            self.candidates(&outputs).await
-        })
-        .await;
-        self.cache.release(borrowed.into_iter());
+        let tree = self.grow(root, growth, &mut level).await;
+        self.end(level);
         tree
+    }
+
+    async fn grow(&mut self, root: u32, growth: Growth, level: &mut Level) -> Result<Tree> {
+        let first = self.candidates(level).await?.pop().unwrap_or_default();
+        grow(root, first, growth, async |tree, frontier| {
+            self.expand(level, tree, frontier)?;
+            self.candidates(level).await
+        })
+        .await
     }
 }
 
 /// The outputs that the next level of a tree goes on from.
-struct Level {
+pub(super) struct Level {
     /// `[nodes, hidden]`
     outputs: Tensor<2>,
     /// The nodes of the rows of `outputs`.
     nodes: Vec<usize>,
     /// The slot of every node that was expanded.
     slots: HashMap<usize, u32>,
+    /// The same, in the order in which they were taken from the cache.
+    borrowed: Vec<u32>,
 }
 
 impl Level {
@@ -145,6 +198,7 @@ impl Level {
             outputs,
             nodes: vec![0],
             slots: Default::default(),
+            borrowed: Vec::new(),
         }
     }
 
@@ -172,11 +226,6 @@ impl Level {
         }
         Ok((ops.select(&self.outputs, &parents)?, rows))
     }
-
-    fn advance(&mut self, outputs: Tensor<2>, frontier: &[usize]) {
-        self.outputs = outputs;
-        self.nodes = frontier.to_vec();
-    }
 }
 
 impl Drafter for Eagle {
@@ -194,6 +243,15 @@ impl Drafter for Eagle {
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
         Box::pin(self.draft(context, budget))
+    }
+
+    fn sample<'a>(
+        &'a mut self,
+        context: &'a [u32],
+        budget: Budget,
+        sampling: &'a Sampling,
+    ) -> Async<'a, (Tree, Drawn)> {
+        Box::pin(self.draw(context, budget, sampling))
     }
 
     fn observe(&mut self, observation: Observation<'_>) -> Result<()> {

@@ -12,6 +12,7 @@ mod eagle3;
 mod grow;
 mod layer;
 mod load;
+mod sampled;
 
 pub use drafter::Eagle;
 pub use eagle1::Eagle1;

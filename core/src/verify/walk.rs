@@ -1,16 +1,8 @@
-//! Which drafted tokens stand: numbers only, no cache and no model.
+//! The rule for drafts that were chosen, and the default for all.
 
+use super::Verdict;
 use crate::error::Result;
 use crate::tree::Tree;
-
-/// The outcome of a round.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Accepted nodes below the root, in order of depth.
-    pub accepted: Vec<usize>,
-    /// The token that follows them: the target's own, in no node.
-    pub bonus: u32,
-}
 
 /// Draw, then walk: at each node draw a token from the target's own distribution; if a
 /// child holds it, descend; else it is the bonus token and the walk ends.
