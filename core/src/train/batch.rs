@@ -102,9 +102,9 @@ impl Batch {
     pub fn shifted(&self, ahead: usize) -> Vec<u32> {
         let mut shifted = vec![0; self.rows()];
         for document in &self.documents {
-            for row in document.start..document.end.saturating_sub(ahead) {
-                shifted[row] = self.tokens[row + ahead];
-            }
+            let tokens = &self.tokens[document.clone()];
+            let later = &tokens[ahead.min(tokens.len())..];
+            shifted[document.start..][..later.len()].copy_from_slice(later);
         }
         shifted
     }

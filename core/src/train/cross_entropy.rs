@@ -36,9 +36,9 @@ pub fn cross_entropy(
     let (mut by_inputs, mut by_weights) = (Vec::new(), None);
     let (mut loss, mut correct) = (0.0, 0);
     for start in (0..rows).step_by(CHUNK) {
-        let end = rows.min(start + CHUNK);
-        let x = inputs.clone().slice([start..end]);
-        let wanted = targets.clone().slice([start..end]);
+        let count = CHUNK.min(rows - start);
+        let x = inputs.clone().narrow(0, start, count);
+        let wanted = targets.clone().narrow(0, start, count);
         let logits = x.clone().matmul(weights.clone().transpose());
         let said = softmax(logits.clone(), 1);
         if measure {

@@ -85,10 +85,9 @@ impl Tracer {
             }
             last.push(ops.norm(&features.last, self.target.final_norm())?);
             for start in (0..chunk.len()).step_by(LOGITS) {
-                let end = chunk.len().min(start + LOGITS);
-                let logits = self
-                    .target
-                    .logits(&features.last.clone().slice([start..end]))?;
+                let count = LOGITS.min(chunk.len() - start);
+                let rows = features.last.clone().narrow(0, start, count);
+                let logits = self.target.logits(&rows)?;
                 argmax.extend(ops.argmax(&logits).await?);
             }
         }

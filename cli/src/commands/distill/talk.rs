@@ -89,10 +89,10 @@ impl Talk {
         asked: &mut Asked,
     ) -> Result<Step> {
         let ids = std::mem::take(&mut self.ids);
-        if !ids.is_empty() {
-            if let Err(dropped) = self.take_in(language, &ids, ended, asked)? {
-                return Ok(Step::Done(Err(dropped)));
-            }
+        if !ids.is_empty()
+            && let Err(dropped) = self.take_in(language, &ids, ended, asked)?
+        {
+            return Ok(Step::Done(Err(dropped)));
         }
         let turn = self.said.len() / 2;
         let asks = self.said.len().is_multiple_of(2);
