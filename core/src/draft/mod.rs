@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use drawn::Drawn;
-pub use eagle::{Eagle, Eagle1, Eagle3, Growth, Head, load_head};
+pub use eagle::{Eagle, Eagle1, Eagle3, Growth, Head, HeadFile, load_head};
 pub use ngram::{Ngram, NgramOptions};
 pub use plain::Plain;
 pub use small_model::SmallModel;

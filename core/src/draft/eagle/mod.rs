@@ -13,12 +13,15 @@ mod grow;
 mod layer;
 mod load;
 mod sampled;
+mod names;
+mod save;
 
 pub use drafter::Eagle;
 pub use eagle1::Eagle1;
 pub use eagle3::Eagle3;
 pub use grow::Growth;
 pub use load::load_head;
+pub use save::HeadFile;
 
 use burn::tensor::Tensor;
 
