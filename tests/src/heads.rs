@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use burn::tensor::{DType, Tensor, TensorData};
+use eaglet_core::cache::{KvPool, Table};
 use eaglet_core::draft::{Head, HeadFile, load_head};
-use eaglet_core::model::Transformer;
+use eaglet_core::model::{Features, Transformer};
 use eaglet_core::weights::{Dtype, NamedTensors};
 
 use crate::numbers::spread;
@@ -312,6 +314,31 @@ pub fn load(
 ) -> eaglet_core::Result<Box<dyn Head>> {
     let file = NamedTensors::from_bytes(Path::new("head.safetensors"), file)?;
     load_head(file, config.to_string().as_bytes(), target, dtype)
+}
+
+/// A head's logits after a chain of four pairs of random features.
+pub fn logits(head: &dyn Head, target: &Transformer) -> Vec<f32> {
+    let ops = target.ops();
+    let tap = |seed| {
+        let data = TensorData::new(spread(seed, 4 * HIDDEN), [4, HIDDEN]);
+        Tensor::<2>::from_data(data, ops.device())
+    };
+    let features = Features {
+        last: tap(60),
+        taps: head
+            .taps()
+            .iter()
+            .map(|&tap_at| tap(61 + tap_at as u64))
+            .collect(),
+    };
+    let mut pool = KvPool::new(&**ops, 1, 4, head.heads(), DType::F32).unwrap();
+    let slots = pool.reserve(4).unwrap();
+    let mut table = Table::default();
+    let rows = table.extend(&[5, 6, 90, 5], &slots);
+    let fused = head.fuse(&features).unwrap();
+    let outputs = head.pass(&fused, &rows, pool.layer(0)).unwrap();
+    let logits = head.logits(&outputs).unwrap();
+    pollster::block_on(ops.read(logits)).unwrap()
 }
 
 fn row(values: &[f32], index: usize, width: usize) -> Vec<f64> {

@@ -12,7 +12,7 @@ use crate::weights::{Dtype, NamedTensors};
 
 /// Loads a head for a target: an EAGLE-3 head where the file has the tensors of one,
 /// else one of EAGLE-1 and EAGLE-2. `config` is the text of its config.json; a GGUF file
-/// says all itself, and `config` is not looked at. Matrices are stored in `dtype`.
+/// says all itself, and `config` is not looked at. Matrices are stored in `dtype`, as far as their rows are whole blocks.
 ///
 /// # Errors
 /// A tensor is missing, unknown, of another shape than the target's, or not finite; or
@@ -293,11 +293,13 @@ impl Loader<'_> {
         Ok(Linear { weight, bias })
     }
 
-    /// Matrices of one width, stacked.
+    /// Matrices of one width, stacked; in half precision where they are not whole blocks.
     fn weight(&mut self, names: &[&str], rows: &[usize], inputs: usize) -> Result<Weight> {
+        let whole = self.dtype.layout().bytes_for(inputs).is_some();
+        let dtype = if whole { self.dtype } else { Dtype::F16 };
         let mut parts = Vec::new();
         for (name, &rows) in names.iter().zip(rows) {
-            let part = self.file.matrix(name, [rows, inputs], self.dtype)?;
+            let part = self.file.matrix(name, [rows, inputs], dtype)?;
             parts.push(part.into_owned());
         }
         self.target.ops().pack(&parts)
