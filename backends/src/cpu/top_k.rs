@@ -47,6 +47,10 @@ pub fn top_k(
             });
         }
     };
+    match rows * chunks {
+        few if few < PARALLEL => job(0..few),
+        many => threads.ranges(many, job),
+    }
     found
         .chunks_exact(chunks)
         .map(|row| put_together(row, k))

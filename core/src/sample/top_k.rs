@@ -32,7 +32,7 @@ impl Largest {
     pub fn new(count: usize) -> Self {
         Self {
             count,
-            best: Vec::with_capacity(count + 1),
+            best: Vec::new(),
             floor: match count {
                 0 => f32::INFINITY,
                 _ => f32::NEG_INFINITY,
