@@ -1,7 +1,7 @@
 //! Damaged and hostile GGUF files: refused by name and cause, by every command that
 //! opens a model, before anything is written.
 
-use eaglet_core::weights::testing::GgufWriter;
+use eaglet_core::weights::GgufWriter;
 use eaglet_core::weights::{BlockFormat, Role, Value};
 use eaglet_tests::text;
 use eaglet_tests::tiny::{HIDDEN, Tiny};

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use eaglet_core::draft::{Head, load_head};
-use eaglet_core::model::Transformer;
+use burn::tensor::{DType, Tensor, TensorData};
+use eaglet_core::cache::{KvPool, Table};
+use eaglet_core::draft::{Head, HeadFile, load_head};
+use eaglet_core::model::{Features, Transformer};
 use eaglet_core::weights::{Dtype, NamedTensors};
 
 use crate::numbers::spread;
@@ -26,11 +28,17 @@ pub enum Kind {
     Eagle3,
 }
 
-/// A head's tensors by their official names.
+/// A head's tensors by their official names, and what its configuration says. The naive
+/// pass does what the tensors that are there ask for.
 #[derive(Clone)]
 pub struct TinyHead {
     pub kind: Kind,
     pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    /// Dimensions of a head; the projections decide how many heads there are.
+    pub dim: usize,
+    pub theta: f64,
+    pub norm_before_residual: bool,
+    pub norm_output: bool,
 }
 
 impl TinyHead {
@@ -104,7 +112,21 @@ impl TinyHead {
                 add("lm_head.weight", &[DRAFT_VOCAB, HIDDEN], 0.5, 0.0);
             }
         }
-        Self { kind, tensors }
+        Self {
+            kind,
+            tensors,
+            dim: DIM,
+            theta: 10_000.0,
+            norm_before_residual: false,
+            norm_output: false,
+        }
+    }
+
+    /// Adds a tensor, or replaces one, of values around `offset`.
+    pub fn set(&mut self, name: &str, shape: &[usize], offset: f32) {
+        let values = spread(name.len() as u64, shape.iter().product());
+        let values = values.iter().map(|v| v * 0.3 + offset).collect();
+        self.tensors.insert(name.into(), (shape.to_vec(), values));
     }
 
     /// The target's id of a draft id: every second token, and the last ones.
@@ -149,35 +171,71 @@ impl TinyHead {
         })
     }
 
-    pub fn load(&self, target: &Transformer, dtype: Dtype) -> Box<dyn Head> {
-        let file = self.file(str::to_owned, false);
-        load(&file, &Self::config(), target, dtype).unwrap()
+    /// The configuration of this head: what [`TinyHead::config`] says and its own flags.
+    pub fn settings(&self) -> serde_json::Value {
+        let mut config = Self::config();
+        config["head_dim"] = self.dim.into();
+        config["rope_theta"] = self.theta.into();
+        config["norm_before_residual"] = self.norm_before_residual.into();
+        config["norm_output"] = self.norm_output.into();
+        config
     }
 
-    /// Outputs and logits of the last of a chain of pairs (fused feature, token).
-    pub fn naive(&self, embedding: &[f32], pairs: &[(Vec<f64>, u32)]) -> (Vec<f64>, Vec<f64>) {
+    pub fn load(&self, target: &Transformer, dtype: Dtype) -> Box<dyn Head> {
+        let file = self.file(str::to_owned, false);
+        load(&file, &self.settings(), target, dtype).unwrap()
+    }
+
+    /// The same head as its writer takes it.
+    pub fn head_file(&self) -> HeadFile {
+        let tensors = self.tensors.iter();
+        let ids = (0..DRAFT_VOCAB).map(|i| Self::id(i) as u32);
+        HeadFile {
+            tensors: tensors
+                .map(|(name, (shape, values))| (name.clone(), shape.clone(), values.clone()))
+                .collect(),
+            ids: (self.kind == Kind::Eagle3).then(|| ids.collect()),
+            config: self.settings(),
+        }
+    }
+
+    /// Outputs and logits of the last of a chain of pairs (fused feature, token), for a
+    /// target of this embedding and head.
+    pub fn naive(
+        &self,
+        embedding: &[f32],
+        head: &[f32],
+        pairs: &[(Vec<f64>, u32)],
+    ) -> (Vec<f64>, Vec<f64>) {
         let (mut keys, mut values, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        let own = self.tensors.get("embed_tokens.weight");
+        let embedding = own.map_or(embedding, |(_, values)| values);
         for (position, (feature, token)) in pairs.iter().enumerate() {
             let e: Vec<f64> = row(embedding, *token as usize, HIDDEN);
             let (input, residual) = match self.kind {
                 Kind::Eagle1 => {
-                    let mut y = self.linear("fc", &[&e[..], feature].concat());
-                    add(&mut y, &self.vector("fc.bias"));
+                    let y = self.linear("fc", &[&e[..], feature].concat());
                     (y.clone(), y)
                 }
                 Kind::Eagle3 => {
                     let e = self.norm("input_layernorm", &e);
                     let g = self.norm("hidden_norm", feature);
-                    ([e, g].concat(), feature.clone())
+                    let residual = if self.norm_before_residual {
+                        &g
+                    } else {
+                        feature
+                    };
+                    ([&e[..], &g].concat(), residual.clone())
                 }
             };
             let mut q = self.linear("self_attn.q_proj", &input);
             let mut k = self.linear("self_attn.k_proj", &input);
             values.push(self.linear("self_attn.v_proj", &input));
-            q.chunks_mut(DIM).for_each(|head| rotate(head, position));
-            k.chunks_mut(DIM).for_each(|head| rotate(head, position));
+            for head in q.chunks_mut(self.dim).chain(k.chunks_mut(self.dim)) {
+                rotate(head, position, self.theta);
+            }
             keys.push(k);
-            let mixed = attend(&q, &keys, &values);
+            let mixed = attend(&q, &keys, &values, self.dim);
             let mut x = residual;
             add(&mut x, &self.linear("self_attn.o_proj", &mixed));
             let inner = self.norm("post_attention_layernorm", &x);
@@ -188,44 +246,56 @@ impl TinyHead {
             add(&mut x, &self.linear("mlp.down_proj", &inner));
             last = x;
         }
-        let logits = match self.kind {
-            Kind::Eagle1 => Vec::new(), // The target's head, which the caller has.
-            Kind::Eagle3 => self.linear("lm_head", &self.norm("norm", &last)),
+        let normed = match self.kind {
+            Kind::Eagle1 => last.clone(),
+            Kind::Eagle3 => self.norm("norm", &last),
         };
-        (last, logits)
+        let logits = match self.tensors.contains_key("lm_head.weight") {
+            true => self.linear("lm_head", &normed),
+            false => product(head, &normed),
+        };
+        let output = if self.norm_output { normed } else { last };
+        (output, logits)
     }
 
     /// A feature as the head takes it, from what the target left.
     pub fn fuse(&self, taps: &[Vec<f32>]) -> Vec<f64> {
-        let all: Vec<f64> = taps.iter().flatten().map(|&v| v.into()).collect();
-        match self.kind {
-            Kind::Eagle1 => all,
-            Kind::Eagle3 => self.linear("fc", &all),
+        let wide = |tap: &Vec<f32>| tap.iter().map(|&v| v.into()).collect::<Vec<f64>>();
+        let mut taps: Vec<Vec<f64>> = taps.iter().map(wide).collect();
+        if self.kind == Kind::Eagle1 {
+            return taps.concat();
+        }
+        for (i, tap) in taps.iter_mut().enumerate() {
+            if self.tensors.contains_key(&format!("fc_norm.{i}.weight")) {
+                *tap = self.norm(&format!("fc_norm.{i}"), tap);
+            }
+        }
+        let all = taps.concat();
+        match self.tensors.contains_key("input_norm.weight") {
+            true => self.linear("fc", &self.norm("input_norm", &all)),
+            false => self.linear("fc", &all),
         }
     }
 
-    fn tensor(&self, name: &str) -> &(Vec<usize>, Vec<f32>) {
+    fn find(&self, name: &str) -> Option<&(Vec<usize>, Vec<f32>)> {
         let prefixes = ["", "midlayer.", "layers.0."];
-        let found = prefixes
+        prefixes
             .iter()
-            .find_map(|p| self.tensors.get(&format!("{p}{name}")));
-        found.unwrap()
+            .find_map(|p| self.tensors.get(&format!("{p}{name}")))
     }
 
     fn vector(&self, name: &str) -> Vec<f64> {
-        self.tensor(name).1.iter().map(|&v| v.into()).collect()
+        let (_, values) = self.find(name).unwrap();
+        values.iter().map(|&v| v.into()).collect()
     }
 
     fn linear(&self, name: &str, x: &[f64]) -> Vec<f64> {
-        let (shape, values) = self.tensor(&format!("{name}.weight"));
-        let dot = |r: usize| {
-            row(values, r, x.len())
-                .iter()
-                .zip(x)
-                .map(|(w, x)| w * x)
-                .sum()
-        };
-        (0..shape[0]).map(dot).collect()
+        let (_, values) = self.find(&format!("{name}.weight")).unwrap();
+        let mut y = product(values, x);
+        if self.find(&format!("{name}.bias")).is_some() {
+            add(&mut y, &self.vector(&format!("{name}.bias")));
+        }
+        y
     }
 
     fn norm(&self, name: &str, x: &[f64]) -> Vec<f64> {
@@ -246,6 +316,31 @@ pub fn load(
     load_head(file, config.to_string().as_bytes(), target, dtype)
 }
 
+/// A head's logits after a chain of four pairs of random features.
+pub fn logits(head: &dyn Head, target: &Transformer) -> Vec<f32> {
+    let ops = target.ops();
+    let tap = |seed| {
+        let data = TensorData::new(spread(seed, 4 * HIDDEN), [4, HIDDEN]);
+        Tensor::<2>::from_data(data, ops.device())
+    };
+    let features = Features {
+        last: tap(60),
+        taps: head
+            .taps()
+            .iter()
+            .map(|&tap_at| tap(61 + tap_at as u64))
+            .collect(),
+    };
+    let mut pool = KvPool::new(&**ops, 1, 4, head.heads(), DType::F32).unwrap();
+    let slots = pool.reserve(4).unwrap();
+    let mut table = Table::default();
+    let rows = table.extend(&[5, 6, 90, 5], &slots);
+    let fused = head.fuse(&features).unwrap();
+    let outputs = head.pass(&fused, &rows, pool.layer(0)).unwrap();
+    let logits = head.logits(&outputs).unwrap();
+    pollster::block_on(ops.read(logits)).unwrap()
+}
+
 fn row(values: &[f32], index: usize, width: usize) -> Vec<f64> {
     values[index * width..][..width]
         .iter()
@@ -253,26 +348,34 @@ fn row(values: &[f32], index: usize, width: usize) -> Vec<f64> {
         .collect()
 }
 
+/// A row-major matrix times a vector.
+fn product(matrix: &[f32], x: &[f64]) -> Vec<f64> {
+    let rows = matrix.chunks_exact(x.len());
+    let dot = |row: &[f32]| row.iter().zip(x).map(|(&w, x)| f64::from(w) * x).sum();
+    rows.map(dot).collect()
+}
+
 fn add(x: &mut [f64], y: &[f64]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-fn rotate(head: &mut [f64], position: usize) {
+fn rotate(head: &mut [f64], position: usize, theta: f64) {
     let half = head.len() / 2;
     for i in 0..half {
-        let angle = position as f64 * 10_000f64.powf(-(i as f64) / half as f64);
+        let angle = position as f64 * theta.powf(-(i as f64) / half as f64);
         let (a, b) = (head[i], head[half + i]);
         head[i] = a * angle.cos() - b * angle.sin();
         head[half + i] = b * angle.cos() + a * angle.sin();
     }
 }
 
-fn attend(q: &[f64], keys: &[Vec<f64>], values: &[Vec<f64>]) -> Vec<f64> {
+fn attend(q: &[f64], keys: &[Vec<f64>], values: &[Vec<f64>], dim: usize) -> Vec<f64> {
     let mut mixed = vec![0.0; q.len()];
-    for (h, q) in q.chunks(DIM).enumerate() {
-        let kv = h / (HEADS / KV_HEADS) * DIM;
+    let group = q.len() / keys[0].len();
+    for (h, q) in q.chunks(dim).enumerate() {
+        let kv = h / group * dim;
         let dot = |k: &Vec<f64>| {
-            k[kv..kv + DIM]
+            k[kv..kv + dim]
                 .iter()
                 .zip(q)
                 .map(|(k, q)| k * q)
@@ -280,12 +383,12 @@ fn attend(q: &[f64], keys: &[Vec<f64>], values: &[Vec<f64>]) -> Vec<f64> {
         };
         let weights: Vec<f64> = keys
             .iter()
-            .map(|k| (dot(k) / (DIM as f64).sqrt()).exp())
+            .map(|k| (dot(k) / (dim as f64).sqrt()).exp())
             .collect();
         let total: f64 = weights.iter().sum();
         for (weight, v) in weights.iter().zip(values) {
-            for i in 0..DIM {
-                mixed[h * DIM + i] += weight / total * v[kv + i];
+            for i in 0..dim {
+                mixed[h * dim + i] += weight / total * v[kv + i];
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A vocabulary without merges: every byte is a token, whose id is the byte.
 
-use eaglet_core::weights::testing::GgufWriter;
+use eaglet_core::weights::GgufWriter;
 use eaglet_core::weights::{Array, Value};
 
 const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use eaglet_backends::cpu::CpuOps;
 use eaglet_core::model::{LoadOptions, Transformer};
-use eaglet_core::weights::testing::GgufWriter;
+use eaglet_core::weights::GgufWriter;
 use eaglet_core::weights::{BlockFormat, Checkpoint, Dtype, Gguf, Role, SafetensorsFolder, Value};
 
 use crate::numbers::spread;

@@ -4,13 +4,13 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::cache::KvPool;
-use eaglet_core::draft::Head;
+use eaglet_core::draft::{Head, HeadFile};
 use eaglet_core::model::{Features, Transformer};
 use eaglet_core::ops::Rows;
 use eaglet_core::weights::{Dtype, Role};
 use eaglet_tests::heads::{self, Kind, TinyHead};
 use eaglet_tests::numbers::{relative_error, spread};
-use eaglet_tests::tiny::{HIDDEN, Tiny};
+use eaglet_tests::tiny::{HIDDEN, Tiny, VOCAB};
 
 const KINDS: [Kind; 2] = [Kind::Eagle1, Kind::Eagle3];
 
@@ -42,53 +42,157 @@ fn run(
     (read(last.clone()), read(head.logits(&last).unwrap()))
 }
 
+/// Random features of five positions: three taps, the last of which is the last layer's.
+fn features(target: &Transformer) -> (Vec<Vec<f32>>, Features) {
+    let streams: Vec<Vec<f32>> = (0..3).map(|i| spread(50 + i, 5 * HIDDEN)).collect();
+    let features = Features {
+        last: tensor(target, &streams[2], 5),
+        taps: streams.iter().map(|s| tensor(target, s, 5)).collect(),
+    };
+    (streams, features)
+}
+
+const TOKENS: [u32; 5] = [3, 17, 95, 0, 17];
+
+/// Outputs and logits of a head after five pairs: as the papers write it, in f64.
+fn naive(tiny: &TinyHead, model: &Tiny, target: &Transformer) -> (Vec<f32>, Vec<f32>) {
+    let (streams, features) = features(target);
+    let normed = target.ops().norm(&features.last, target.final_norm());
+    let normed = pollster::block_on(target.ops().read(normed.unwrap())).unwrap();
+    let pairs: Vec<_> = (0..5)
+        .map(|i| {
+            let at = |s: &Vec<f32>| s[i * HIDDEN..(i + 1) * HIDDEN].to_vec();
+            let taps = match tiny.kind {
+                Kind::Eagle1 => vec![at(&normed)],
+                Kind::Eagle3 => streams.iter().map(at).collect(),
+            };
+            (tiny.fuse(&taps), TOKENS[i])
+        })
+        .collect();
+    let values = |role| model.values(role).unwrap();
+    let (output, logits) = tiny.naive(values(Role::Embedding), values(Role::Head), &pairs);
+    let single = |v: Vec<f64>| v.iter().map(|&v| v as f32).collect();
+    (single(output), single(logits))
+}
+
+/// Asserts that a head does what its naive pass does; returns that.
+fn agrees(tiny: &TinyHead, model: &Tiny, target: &Transformer, what: &str) -> Vec<f32> {
+    let head = tiny.load(target, Dtype::F32);
+    let (_, features) = features(target);
+    let (output, logits) = run(&*head, target, &features, &TOKENS);
+    let (expected, expected_logits) = naive(tiny, model, target);
+    assert!(relative_error(&output, &expected) < 1e-5, "{what}");
+    assert!(relative_error(&logits, &expected_logits) < 1e-5, "{what}");
+    [expected, expected_logits].concat()
+}
+
 #[test]
 fn heads_compute_what_the_papers_say() {
     let model = Tiny::new("llama", 1);
     let target = model.load(Dtype::F32);
-    let embedding = model.values(Role::Embedding).unwrap();
-    let tokens = [3, 17, 95, 0, 17];
-    let streams: Vec<Vec<f32>> = (0..3).map(|i| spread(50 + i, 5 * HIDDEN)).collect();
-    let features = Features {
-        last: tensor(&target, &streams[2], 5),
-        taps: streams.iter().map(|s| tensor(&target, s, 5)).collect(),
-    };
     for kind in KINDS {
         let tiny = TinyHead::random(kind, 7);
-        let head = tiny.load(&target, Dtype::F32);
-        let (output, logits) = run(&*head, &target, &features, &tokens);
-        let normed = target
-            .ops()
-            .norm(&features.last, target.final_norm())
-            .unwrap();
-        let normed = pollster::block_on(target.ops().read(normed)).unwrap();
-        let pairs: Vec<_> = (0..5)
-            .map(|i| {
-                let at = |s: &Vec<f32>| s[i * HIDDEN..(i + 1) * HIDDEN].to_vec();
-                let taps = match kind {
-                    Kind::Eagle1 => vec![at(&normed)],
-                    Kind::Eagle3 => streams.iter().map(at).collect(),
-                };
-                (tiny.fuse(&taps), tokens[i])
-            })
-            .collect();
-        let (expected, expected_logits) = tiny.naive(embedding, &pairs);
-        let single = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
-        assert!(
-            relative_error(&output, &single(&expected)) < 1e-5,
-            "{kind:?}"
-        );
+        agrees(&tiny, &model, &target, &format!("{kind:?}"));
         if kind == Kind::Eagle3 {
-            assert!(relative_error(&logits, &single(&expected_logits)) < 1e-5);
+            let head = tiny.load(&target, Dtype::F32);
             assert_eq!((head.token(0), head.token(39)), (0, 78));
-        } else {
-            let own = target
-                .ops()
-                .norm_linear(&tensor(&target, &output, 1), None, target.head());
-            let own = pollster::block_on(target.ops().read(own.unwrap())).unwrap();
-            assert_eq!(logits, own, "the target's head, without a norm");
         }
     }
+}
+
+#[test]
+fn every_feature_of_a_head_counts() {
+    type Change = fn(&mut TinyHead);
+    const H: usize = HIDDEN;
+    let eagle1: [(&str, Change); 4] = [
+        ("no bias of fc", |h| drop(h.tensors.remove("fc.bias"))),
+        ("biases of attention", |h| attention_biases(h, "layers.0")),
+        ("base of the angles", |h| h.theta = 300.0),
+        ("head dimension", |h| {
+            h.dim = 32;
+        }),
+    ];
+    let eagle3: [(&str, Change); 12] = [
+        ("norm_before_residual", |h| h.norm_before_residual = true),
+        ("norm_output", |h| h.norm_output = true),
+        ("norm_before_fc", |h| {
+            h.set("input_norm.weight", &[3 * H], 1.0)
+        }),
+        ("fc_norm", |h| {
+            for i in 0..3 {
+                h.set(&format!("fc_norm.{i}.weight"), &[H], 1.0 + i as f32);
+            }
+        }),
+        ("bias of fc", |h| h.set("fc.bias", &[H], 0.0)),
+        ("biases of attention", |h| attention_biases(h, "midlayer")),
+        ("bias of the output", |h| {
+            h.set("midlayer.self_attn.o_proj.bias", &[H], 0.0)
+        }),
+        ("bias of the feed-forward block", |h| {
+            h.set("midlayer.mlp.down_proj.bias", &[H], 0.0);
+        }),
+        ("bias of the head", |h| {
+            h.set("lm_head.bias", &[heads::DRAFT_VOCAB], 0.0)
+        }),
+        ("own embedding", |h| {
+            h.set("embed_tokens.weight", &[VOCAB, H], 0.0)
+        }),
+        ("base of the angles", |h| h.theta = 300.0),
+        ("head dimension", |h| h.dim = 32),
+    ];
+    let model = Tiny::new("llama", 1);
+    let target = model.load(Dtype::F32);
+    for (kind, changes) in [(Kind::Eagle1, &eagle1[..]), (Kind::Eagle3, &eagle3[..])] {
+        let plain = TinyHead::random(kind, 7);
+        let unchanged = agrees(&plain, &model, &target, "as it is");
+        for (what, change) in changes {
+            let mut tiny = plain.clone();
+            change(&mut tiny);
+            let changed = agrees(&tiny, &model, &target, what);
+            let same =
+                changed.len() == unchanged.len() && relative_error(&changed, &unchanged) < 1e-3;
+            assert!(!same, "{kind:?}: {what} makes no difference");
+        }
+        // All that go together, together.
+        let mut all = plain.clone();
+        changes
+            .iter()
+            .filter(|(what, _)| *what != "fc_norm")
+            .for_each(|(_, change)| change(&mut all));
+        agrees(&all, &model, &target, "all at once");
+    }
+}
+
+fn attention_biases(head: &mut TinyHead, layer: &str) {
+    for (part, rows) in [("q", 64), ("k", 32), ("v", 32)] {
+        head.set(&format!("{layer}.self_attn.{part}_proj.bias"), &[rows], 0.1);
+    }
+}
+
+#[test]
+fn a_head_without_an_output_layer_uses_its_targets() {
+    let model = Tiny::new("llama", 1);
+    let target = model.load(Dtype::F32);
+    let mut tiny = TinyHead::random(Kind::Eagle3, 7);
+    tiny.tensors.remove("lm_head.weight");
+    let mut file = tiny.head_file();
+    file.ids = None;
+    let load = |file: &HeadFile| {
+        let bytes = file.safetensors(Dtype::F32).unwrap();
+        heads::load(&bytes, &file.config, &target, Dtype::F32)
+    };
+    let head = load(&file).unwrap();
+    let (_, features) = features(&target);
+    let (output, logits) = run(&*head, &target, &features, &TOKENS);
+    let (expected, expected_logits) = naive(&tiny, &model, &target);
+    assert_eq!(logits.len(), VOCAB);
+    assert!(relative_error(&output, &expected) < 1e-5);
+    assert!(relative_error(&logits, &expected_logits) < 1e-5);
+    assert_eq!(head.token(95), 95);
+    // A draft vocabulary without rows for it is a file with a hole.
+    file.ids = tiny.head_file().ids;
+    let error = load(&file).err().unwrap().to_string();
+    assert!(error.contains("`lm_head.weight"), "{error}");
 }
 
 #[test]
@@ -126,90 +230,4 @@ fn every_exporters_names_give_the_same_head() {
         });
         assert_eq!(load(speculators, true, wrapped), official);
     }
-}
-
-#[test]
-fn heads_that_do_not_fit_are_refused_by_name() {
-    let target = Tiny::new("llama", 1).load(Dtype::F32);
-    let refused = |change: fn(&mut TinyHead), named: &str| {
-        let mut head = TinyHead::random(Kind::Eagle3, 1);
-        change(&mut head);
-        let file = head.file(str::to_owned, false);
-        let error = heads::load(&file, &TinyHead::config(), &target, Dtype::F32);
-        let error = error.err().unwrap().to_string();
-        assert!(error.contains(named), "{error} does not name {named}");
-    };
-    refused(
-        |h| drop(h.tensors.remove("norm.weight")),
-        "`norm.weight` is missing",
-    );
-    refused(
-        |h| drop(h.tensors.remove("lm_head.weight")),
-        "lm_head.weight",
-    );
-    refused(
-        |h| h.tensors.get_mut("fc.weight").unwrap().1[5] = f32::NAN,
-        "fc.weight",
-    );
-    refused(
-        |h| {
-            drop(
-                h.tensors
-                    .insert("extra.weight".into(), (vec![1], vec![0.0])),
-            )
-        },
-        "extra.weight",
-    );
-    refused(
-        |h| {
-            drop(
-                h.tensors
-                    .insert("fc.weight".into(), (vec![64, 96], vec![0.0; 64 * 96])),
-            )
-        },
-        "expected shape [64, 192], found [64, 96]",
-    );
-    let file = TinyHead::random(Kind::Eagle3, 1).file(str::to_owned, false);
-    for cut in [4, 100, file.len() - 1] {
-        let error = heads::load(&file[..cut], &TinyHead::config(), &target, Dtype::F32);
-        assert!(
-            error
-                .err()
-                .unwrap()
-                .to_string()
-                .contains("head.safetensors")
-        );
-    }
-    refused(
-        |h| drop(h.tensors.insert("fc.weight".into(), (vec![], vec![0.0]))),
-        "fc.weight",
-    );
-    refused(
-        |h| {
-            h.tensors.remove("midlayer.self_attn.q_proj.weight");
-        },
-        "self_attn.q_proj.weight",
-    );
-    // Half as wide as the target, with no embedding of its own.
-    refused(
-        |h| {
-            drop(
-                h.tensors
-                    .insert("fc.weight".into(), (vec![32, 192], vec![0.0; 32 * 192])),
-            )
-        },
-        "embed_tokens.weight",
-    );
-    let config = |key: &str, value: serde_json::Value| {
-        let mut config = TinyHead::config();
-        config[key] = value;
-        let error = heads::load(&file, &config, &target, Dtype::F32);
-        error.err().unwrap().to_string()
-    };
-    let taps = serde_json::json!({ "eagle_aux_hidden_state_layer_ids": [0, 1, 9] });
-    assert!(config("eagle_config", taps).contains("[0, 1, 9]"));
-    assert!(config("rope_theta", 0.into()).contains("rope_theta 0"));
-    assert!(config("rms_norm_eps", (-1e9).into()).contains("rms_norm_eps"));
-    let stretched = serde_json::json!({ "rope_type": "llama3", "factor": 8 });
-    assert!(config("rope_scaling", stretched).contains("stretched"));
 }

@@ -279,6 +279,62 @@ fn attention_has_the_same_bits_in_a_tree_in_other_slots_and_on_every_instruction
 }
 
 #[test]
+fn top_k_matches_the_reference_and_has_the_same_bits_alone_and_among_others() {
+    for width in [1, 15, 130, 4096, 4097, 9000] {
+        let mut first: Option<Vec<Vec<(u32, f32)>>> = None;
+        // Two values after the point: many are equal, also across chunks.
+        let values = spread(11, 5 * width).into_iter();
+        let mut values: Vec<f32> = values.map(|v| (v * 900.0).round() / 100.0).collect();
+        values[width / 2] = f32::NEG_INFINITY;
+        for ops in devices() {
+            let reference = Reference(ops.device().clone());
+            let all = TensorData::new(values.clone(), [5, width]);
+            let all = Tensor::<2>::from_data(all, ops.device());
+            for k in [0, 1, 7, 200] {
+                let found = pollster::block_on(ops.top_k(&all, k)).unwrap();
+                let expected = pollster::block_on(reference.top_k(&all, k)).unwrap();
+                for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                    let what = format!("{} {width} {k}", ops.isa());
+                    let ids = |v: &[(u32, f32)]| v.iter().map(|v| v.0).collect::<Vec<_>>();
+                    assert_eq!(ids(found), ids(expected), "{what}");
+                    for (a, b) in found.iter().zip(expected) {
+                        assert!((a.1 - b.1).abs() < 1e-5, "{what}: {a:?} {b:?}");
+                    }
+                    let alone = all.clone().narrow(0, row, 1);
+                    let alone = pollster::block_on(ops.top_k(&alone, k)).unwrap();
+                    assert_eq!(alone[0], *found, "{what}");
+                }
+                if k == 7 {
+                    assert_eq!(*first.get_or_insert(found.clone()), found, "{}", ops.isa());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn top_k_of_what_is_not_a_number_has_no_probabilities() {
+    for ops in devices() {
+        let of = |values: Vec<f32>| {
+            let width = values.len();
+            let all = Tensor::<2>::from_data(TensorData::new(values, [1, width]), ops.device());
+            pollster::block_on(ops.top_k(&all, 2)).unwrap().remove(0)
+        };
+        let mut values = vec![0.5; 5000];
+        values[4999] = f32::NAN;
+        values[3] = 2.0;
+        let found = of(values);
+        assert_eq!((found[0].0, found[1].0), (3, 0));
+        assert!(found.iter().all(|(_, chance)| chance.is_nan()));
+        // A chunk of nothing but minus infinity adds nothing.
+        let mut values = vec![f32::NEG_INFINITY; 5000];
+        values[4999] = 3.0;
+        assert_eq!(of(values), [(4999, 0.0)]);
+        assert!(of(vec![f32::NEG_INFINITY; 20]).is_empty());
+    }
+}
+
+#[test]
 fn a_weight_of_another_device_is_an_error() {
     let ops = CpuOps::new(1);
     let reference = Reference(ops.device().clone());

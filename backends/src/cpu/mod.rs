@@ -11,6 +11,7 @@ mod rotary;
 pub mod simd;
 mod tensors;
 mod threads;
+mod top_k;
 mod unshared;
 
 use burn::tensor::{DType, Device, Tensor};
@@ -273,6 +274,15 @@ impl Ops for CpuOps {
             let logits = storage(logits.clone())?;
             let rows = slice::<f32>(&logits)?.chunks_exact(width);
             rows.map(eaglet_core::sample::best).collect()
+        })
+    }
+
+    fn top_k<'a>(&'a self, logits: &'a Tensor<2>, k: usize) -> Async<'a, Vec<Vec<(u32, f32)>>> {
+        Box::pin(async move {
+            let width = logits.dims()[1];
+            let logits = storage(logits.clone())?;
+            let values = slice::<f32>(&logits)?;
+            Ok(top_k::top_k(values, width, k, self.isa, &self.threads))
         })
     }
 }

@@ -11,22 +11,68 @@ pub fn log_sum_exp(logits: &[f32]) -> f32 {
 /// The `k` largest logits, largest first and equal ones by rising index, as (index,
 /// logit - `total`). NaN is never among them.
 pub fn top_k(logits: &[f32], k: usize, total: f32) -> Vec<(u32, f32)> {
-    let mut best: Vec<(u32, f32)> = Vec::with_capacity(k + 1);
-    let mut floor = f32::NEG_INFINITY;
-    for (index, &logit) in logits.iter().enumerate() {
-        // Almost no logit passes.
-        if logit > floor {
-            let at = best.partition_point(|&(_, other)| other >= logit);
-            best.insert(at, (index as u32, logit));
-            best.truncate(k);
-            floor = match best.last() {
-                Some(&(_, least)) if best.len() == k => least,
-                _ => floor,
-            };
+    let mut largest = Largest::new(k);
+    for (index, &logit) in (0..).zip(logits) {
+        largest.offer(index, logit);
+    }
+    largest.less(total)
+}
+
+/// The largest of the values that it was offered, in the order of their indices.
+#[derive(Clone, Debug)]
+pub struct Largest {
+    count: usize,
+    /// Largest first, equal ones by rising index.
+    best: Vec<(u32, f32)>,
+    floor: f32,
+}
+
+impl Largest {
+    /// Keeps `count` values.
+    pub fn new(count: usize) -> Self {
+        Self {
+            count,
+            best: Vec::new(),
+            floor: match count {
+                0 => f32::INFINITY,
+                _ => f32::NEG_INFINITY,
+            },
         }
     }
-    best.iter_mut().for_each(|(_, logit)| *logit -= total);
-    best
+
+    /// Only a value above this gets in.
+    pub fn floor(&self) -> f32 {
+        self.floor
+    }
+
+    /// Takes a value if it is large enough. Indices must rise.
+    #[inline]
+    pub fn offer(&mut self, index: u32, value: f32) {
+        // Almost none is.
+        if value > self.floor {
+            self.insert(index, value);
+        }
+    }
+
+    fn insert(&mut self, index: u32, value: f32) {
+        let at = self.best.partition_point(|&(_, other)| other >= value);
+        self.best.insert(at, (index, value));
+        self.best.truncate(self.count);
+        if let (Some(&(_, least)), true) = (self.best.last(), self.best.len() == self.count) {
+            self.floor = least;
+        }
+    }
+
+    /// What was kept, as (index, value).
+    pub fn as_slice(&self) -> &[(u32, f32)] {
+        &self.best
+    }
+
+    /// The same, `total` taken from every value.
+    pub fn less(mut self, total: f32) -> Vec<(u32, f32)> {
+        self.best.iter_mut().for_each(|(_, value)| *value -= total);
+        self.best
+    }
 }
 
 #[cfg(test)]

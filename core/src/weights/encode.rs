@@ -3,6 +3,7 @@
 use half::f16;
 
 use super::Dtype;
+use crate::error::{Error, Result as Checked};
 
 /// Values in a block of q8 or q4.
 const BLOCK: usize = 32;
@@ -24,6 +25,36 @@ pub(super) fn encode(dtype: Dtype, row: &[f32], out: &mut Vec<u8>) -> Result<(),
         Dtype::Q4 => blocks(row, |values| q4(values, out))?,
     }
     Ok(())
+}
+
+/// A whole tensor, row-major and outermost dimension first, in the layout of `dtype`.
+///
+/// [`Error::Invalid`] with the tensor's name where the values do not fill the shape, are
+/// not finite, or are none that `dtype` can hold.
+pub(super) fn encode_tensor(
+    name: &str,
+    shape: &[usize],
+    dtype: Dtype,
+    values: &[f32],
+) -> Checked<Vec<u8>> {
+    let invalid = |rule: String| Err(Error::Invalid(format!("tensor `{name}`: {rule}")));
+    let width = shape.last().copied().unwrap_or(0);
+    if width == 0 || shape.iter().product::<usize>() != values.len() {
+        return invalid(format!("{} values do not fill {shape:?}", values.len()));
+    }
+    if dtype.layout().bytes_for(width).is_none() {
+        return invalid(format!("rows of {width} are not whole blocks of {dtype}"));
+    }
+    if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+        return invalid(format!("{value} among its values"));
+    }
+    let mut bytes = Vec::new();
+    for row in values.chunks_exact(width) {
+        if encode(dtype, row, &mut bytes).is_err() {
+            return invalid(format!("a value beyond the range of {dtype}"));
+        }
+    }
+    Ok(bytes)
 }
 
 /// Q4_0 to q4 without loss, one row: the numbers stay, and the offset of -8 steps, exact in

@@ -5,14 +5,16 @@ mod cursor;
 mod header;
 mod rows;
 mod value;
+mod writer;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-pub(super) use value::write_string;
+pub(super) use rows::halves_from_pairs;
 pub use value::{Array, Value};
+pub use writer::GgufWriter;
 
-use self::header::Header;
+pub(super) use self::header::Header;
 use super::storage::Storage;
 use super::{Checkpoint, Role, TensorInfo, TensorView};
 use crate::error::{Error, Result};
@@ -48,7 +50,7 @@ impl Gguf {
         Gguf::new(name, Storage::Owned(bytes))
     }
 
-    fn new(path: &Path, storage: Storage) -> Result<Gguf> {
+    pub(super) fn new(path: &Path, storage: Storage) -> Result<Gguf> {
         let header = Header::parse(path, &storage)?;
         Ok(Gguf {
             path: path.into(),
@@ -76,6 +78,11 @@ impl Gguf {
             .and_then(Value::as_str)
     }
 
+    /// The file's parts, for readers that know tensors by name.
+    pub(super) fn into_parts(self) -> (Storage, Header) {
+        (self.storage, self.header)
+    }
+
     /// The rows of a projection in the order that [`Checkpoint`] promises.
     fn reordered(&self, tensor: &TensorInfo, bytes: &[u8]) -> Result<Vec<u8>> {
         let head_dim = self.config()?.head_dim;
@@ -91,7 +98,7 @@ impl Gguf {
                 found: format!("shape {:?} in {}", tensor.shape, tensor.format),
             });
         }
-        Ok(rows::halves_from_pairs(bytes, row_bytes, head_dim))
+        Ok(halves_from_pairs(bytes, row_bytes, head_dim))
     }
 
     /// Whether the converter permuted the rows of a role: in the `llama` architecture

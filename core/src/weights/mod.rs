@@ -4,6 +4,7 @@
 //! Nothing here knows a device: a [`TensorView`] borrows bytes from a memory map, and
 //! [`Matrix`] is the small set of layouts that devices pack.
 
+mod atomic;
 mod block;
 mod dequantize;
 mod dtype;
@@ -16,21 +17,20 @@ mod names;
 mod rules;
 mod safetensors;
 mod storage;
-#[doc(hidden)]
-pub mod testing;
 
 use std::borrow::Cow;
 use std::path::Path;
 
+pub use atomic::write_atomically;
 pub use block::BlockFormat;
 pub use dequantize::dequantize;
 pub use dtype::Dtype;
 pub use file::ModelFile;
-pub use gguf::{Array, Gguf, Value};
+pub use gguf::{Array, Gguf, GgufWriter, Value};
 pub use matrix::Matrix;
-pub use named::NamedTensors;
+pub use named::{NamedTensor, NamedTensors};
 pub use names::Role;
-pub use safetensors::SafetensorsFolder;
+pub use safetensors::{SafetensorsFolder, SafetensorsWriter};
 
 use crate::error::Result;
 use crate::model::ModelConfig;

@@ -1,37 +1,67 @@
 //! Tensors by name: for heads, whose files follow no layout of roles.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ::safetensors::{Dtype as Number, SafeTensors};
 
+use super::gguf::halves_from_pairs;
 use super::rules::unsupported;
 use super::storage::Storage;
-use super::{BlockFormat, Dtype, Matrix, TensorView};
+use super::{BlockFormat, Dtype, Gguf, Matrix, TensorView, Value};
 use crate::error::{Error, Result};
 
-/// A safetensors file whose tensors are asked for by name; what was never asked for is
-/// found out by [`NamedTensors::finish`].
+/// A safetensors or GGUF file whose tensors are asked for by name; what was never asked
+/// for is found out by [`NamedTensors::finish`].
 pub struct NamedTensors {
     path: PathBuf,
+    storage: Storage,
+    /// Of a GGUF file.
+    metadata: Option<BTreeMap<String, Value>>,
     tensors: BTreeMap<String, Entry>,
+}
+
+/// What a file says of one tensor, without its values.
+#[derive(Clone, Debug)]
+pub struct NamedTensor<'a> {
+    /// The name, in the file or after [`NamedTensors::rename`].
+    pub name: &'a str,
+    /// Row-major shape, outermost first.
+    pub shape: &'a [usize],
+    /// How the values are encoded: `F16`, `Q8_0`, `I64`..
+    pub format: String,
+    /// Encoded size in bytes.
+    pub bytes: usize,
 }
 
 struct Entry {
     shape: Vec<usize>,
-    number: Number,
-    bytes: Vec<u8>,
+    encoding: Encoding,
+    range: Range<usize>,
+    /// The head dimension, where rows lie in rotary pairs and not in halves.
+    paired: Option<usize>,
     used: bool,
 }
 
+#[derive(Clone, Copy)]
+enum Encoding {
+    Values(BlockFormat),
+    /// Whole numbers of 4 or 8 bytes.
+    Integers(usize),
+    /// What only safetensors files have: tables of truth values.
+    Other(Number),
+}
+
 impl NamedTensors {
-    /// Reads a file whole: heads are small.
+    /// Maps a file, of whichever of the two formats its first bytes show. While it is
+    /// open, it must not be truncated or rewritten.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Format`] with the file and the rule it breaks.
     pub fn open(path: &Path) -> Result<Self> {
-        let storage = Storage::open(path)?;
-        Self::from_bytes(path, &storage)
+        Self::new(path, Storage::open(path)?)
     }
 
     /// The same from bytes in memory; `name` stands for the file in messages.
@@ -39,30 +69,100 @@ impl NamedTensors {
     /// # Errors
     /// As [`NamedTensors::open`].
     pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
-        let format = |rule: String| Error::Format {
-            path: name.into(),
-            format: "safetensors",
-            rule,
-        };
-        let file = SafeTensors::deserialize(bytes).map_err(|e| format(e.to_string()))?;
-        let entry = |(name, view): (String, ::safetensors::tensor::TensorView<'_>)| {
-            let entry = Entry {
-                shape: view.shape().to_vec(),
-                number: view.dtype(),
-                bytes: view.data().to_vec(),
-                used: false,
-            };
-            (name, entry)
-        };
+        Self::new(name, Storage::Owned(bytes.to_vec()))
+    }
+
+    fn new(path: &Path, storage: Storage) -> Result<Self> {
+        match storage.starts_with(b"GGUF") {
+            true => Self::gguf(path, storage),
+            false => Self::safetensors(path, storage),
+        }
+    }
+
+    fn gguf(path: &Path, storage: Storage) -> Result<Self> {
+        let (storage, header) = Gguf::new(path, storage)?.into_parts();
+        let values = header.tensors.iter().filter_map(|tensor| {
+            let (tensor, range) = header.tensor(&tensor.name)?;
+            let encoding = Encoding::Values(tensor.format);
+            Some((tensor.name.clone(), tensor.shape.clone(), encoding, range))
+        });
+        let integers = header.integers.iter().map(|tensor| {
+            let encoding = Encoding::Integers(tensor.width);
+            let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+            (name, shape, encoding, tensor.range.clone())
+        });
+        let tensors = values.chain(integers).map(Entry::named).collect();
         Ok(Self {
-            path: name.into(),
-            tensors: file.tensors().into_iter().map(entry).collect(),
+            path: path.into(),
+            storage,
+            metadata: Some(header.metadata),
+            tensors,
+        })
+    }
+
+    fn safetensors(path: &Path, storage: Storage) -> Result<Self> {
+        let header = SafeTensors::read_metadata(&storage);
+        let (length, header) = header.map_err(|e| Error::Format {
+            path: path.into(),
+            format: "safetensors",
+            rule: e.to_string(),
+        })?;
+        let start = size_of::<u64>() + length;
+        let tensors = header.tensors().into_iter().map(|(name, info)| {
+            let encoding = match info.dtype {
+                Number::F32 => Encoding::Values(BlockFormat::F32),
+                Number::F16 => Encoding::Values(BlockFormat::F16),
+                Number::BF16 => Encoding::Values(BlockFormat::BF16),
+                Number::I32 => Encoding::Integers(4),
+                Number::I64 => Encoding::Integers(8),
+                other => Encoding::Other(other),
+            };
+            let (begin, end) = info.data_offsets;
+            let range = start + begin..start + end;
+            Entry::named((name, info.shape.clone(), encoding, range))
+        });
+        let tensors = tensors.collect();
+        Ok(Self {
+            path: path.into(),
+            storage,
+            metadata: None,
+            tensors,
         })
     }
 
     /// The file, for messages.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The format of the file, for messages.
+    pub fn format(&self) -> &'static str {
+        match self.metadata {
+            Some(_) => "GGUF",
+            None => "safetensors",
+        }
+    }
+
+    /// What a GGUF file says of itself under a key; `None` without one, and for
+    /// safetensors, whose configuration lies beside it.
+    pub fn metadata(&self, key: &str) -> Option<&Value> {
+        self.metadata.as_ref()?.get(key)
+    }
+
+    /// The architecture that a GGUF file names.
+    pub fn architecture(&self) -> Option<&str> {
+        self.metadata("general.architecture")
+            .and_then(Value::as_str)
+    }
+
+    /// Every tensor, by rising name.
+    pub fn tensors(&self) -> impl Iterator<Item = NamedTensor<'_>> {
+        self.tensors.iter().map(|(name, entry)| NamedTensor {
+            name,
+            shape: &entry.shape,
+            format: entry.encoding.name(),
+            bytes: entry.range.len(),
+        })
     }
 
     /// Renames tensors, as different exporters call the same thing differently. `None`
@@ -80,6 +180,14 @@ impl NamedTensors {
         }
         self.tensors = renamed;
         Ok(())
+    }
+
+    /// Says that a tensor's rows lie as llama.cpp's rotation wants them, neighbours in
+    /// pairs, heads of `dim` rows: they are read in Hugging Face's order, in halves.
+    pub fn is_paired(&mut self, name: &str, dim: usize) {
+        if let Some(entry) = self.tensors.get_mut(name) {
+            entry.paired = Some(dim);
+        }
     }
 
     /// A tensor's shape, if it is there.
@@ -105,30 +213,34 @@ impl NamedTensors {
 
     fn read(&mut self, name: &str, shape: &[usize], dtype: Dtype) -> Result<Matrix<'_>> {
         self.check(name, shape)?;
-        let path = self.path.clone();
-        let Some(entry) = self.tensors.get_mut(name) else {
-            return Err(Error::MissingTensor {
-                path,
-                name: name.into(),
-            });
+        self.ignore(name);
+        let Some(entry) = self.tensors.get(name) else {
+            return Err(self.missing(name));
         };
-        entry.used = true;
-        let format = match entry.number {
-            Number::F32 => BlockFormat::F32,
-            Number::F16 => BlockFormat::F16,
-            Number::BF16 => BlockFormat::BF16,
-            other => {
-                let what = format!("tensor `{name}`: number type {other:?}");
-                return Err(unsupported(&path, what, "F32, F16, BF16"));
+        let Encoding::Values(format) = entry.encoding else {
+            let what = format!("tensor `{name}`: number type {}", entry.encoding.name());
+            return Err(unsupported(&self.path, what, "F32, F16, BF16"));
+        };
+        let bytes = &self.storage[entry.range.clone()];
+        // Rows of a quantised vector would be parts of a block; no converter writes one.
+        let whole = shape.len() > 1 || format.block_len() == 1;
+        let bytes = match entry.paired {
+            Some(dim) if whole && shape[0].is_multiple_of(dim) => {
+                Cow::Owned(halves_from_pairs(bytes, bytes.len() / shape[0], dim))
             }
+            Some(dim) => {
+                let expected = format!("whole rows, a multiple of the head dimension {dim}");
+                return Err(self.wrong(name, &expected, &format!("{shape:?} in {format}")));
+            }
+            None => Cow::Borrowed(bytes),
         };
         let view = TensorView {
             name: name.into(),
             shape: entry.shape.clone(),
             format,
-            bytes: (&entry.bytes[..]).into(),
+            bytes,
         };
-        Matrix::new(&path, view, dtype)
+        Matrix::new(&self.path, view, dtype)
     }
 
     /// Integers, of 32 or 64 bits.
@@ -137,12 +249,12 @@ impl NamedTensors {
     /// It is missing, has another length, or holds no integers.
     pub fn integers(&mut self, name: &str, len: usize) -> Result<Vec<i64>> {
         self.check(name, &[len])?;
-        let found = self.tensors.get_mut(name).and_then(|entry| {
-            entry.used = true;
-            let bytes = &entry.bytes;
-            match entry.number {
-                Number::I64 => Some(integers(bytes, i64::from_le_bytes)),
-                Number::I32 => Some(integers(bytes, |b| i32::from_le_bytes(b).into())),
+        self.ignore(name);
+        let found = self.tensors.get(name).and_then(|entry| {
+            let bytes = &self.storage[entry.range.clone()];
+            match entry.encoding {
+                Encoding::Integers(8) => Some(integers(bytes, i64::from_le_bytes)),
+                Encoding::Integers(4) => Some(integers(bytes, |b| i32::from_le_bytes(b).into())),
                 _ => None,
             }
         });
@@ -169,10 +281,7 @@ impl NamedTensors {
 
     fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
         match self.shape(name) {
-            None => Err(Error::MissingTensor {
-                path: self.path.clone(),
-                name: name.into(),
-            }),
+            None => Err(self.missing(name)),
             Some(found) if found != shape => {
                 Err(self.wrong(name, &format!("shape {shape:?}"), &format!("{found:?}")))
             }
@@ -180,12 +289,46 @@ impl NamedTensors {
         }
     }
 
-    fn wrong(&self, name: &str, expected: &str, found: &str) -> Error {
+    /// An [`Error::MissingTensor`] of this file.
+    pub fn missing(&self, name: &str) -> Error {
+        Error::MissingTensor {
+            path: self.path.clone(),
+            name: name.into(),
+        }
+    }
+
+    /// An [`Error::Tensor`] of this file.
+    pub fn wrong(&self, name: &str, expected: &str, found: &str) -> Error {
         Error::Tensor {
             path: self.path.clone(),
             name: name.into(),
             expected: expected.into(),
             found: found.into(),
+        }
+    }
+}
+
+impl Entry {
+    fn named(
+        (name, shape, encoding, range): (String, Vec<usize>, Encoding, Range<usize>),
+    ) -> (String, Self) {
+        let entry = Self {
+            shape,
+            encoding,
+            range,
+            paired: None,
+            used: false,
+        };
+        (name, entry)
+    }
+}
+
+impl Encoding {
+    fn name(self) -> String {
+        match self {
+            Self::Values(format) => format.to_string(),
+            Self::Integers(bytes) => format!("I{}", 8 * bytes),
+            Self::Other(number) => format!("{number:?}"),
         }
     }
 }

@@ -3,10 +3,13 @@
 mod config;
 mod index;
 mod shard;
+mod writer;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+
+pub use self::writer::SafetensorsWriter;
 
 use self::config::FolderConfig;
 use self::shard::{Located, Shard};

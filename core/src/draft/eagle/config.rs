@@ -1,5 +1,5 @@
-//! `config.json` of a head, as the official files, vLLM's and the speculators' wrappers
-//! and SpecForge write it.
+//! What a head says of itself: `config.json` as the official files, vLLM's and the
+//! speculators' wrappers and SpecForge write it, or the metadata of a GGUF file.
 
 use std::path::Path;
 
@@ -7,18 +7,53 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::model::ModelConfig;
+use crate::weights::NamedTensors;
 
-/// What a head's configuration says. Tensors are trusted over it.
+/// What a head's configuration says. Tensors are trusted over it; what it leaves out is
+/// the target's.
+#[derive(Clone, Debug)]
 pub(super) struct HeadConfig {
-    pub heads: usize,
+    pub heads: Option<usize>,
     pub head_dim: Option<usize>,
-    pub norm_epsilon: f32,
+    pub norm_epsilon: Option<f32>,
+    /// 10000 where nothing is said, whatever the target's is: EAGLE-3's training code
+    /// ignored it.
     pub rope_theta: f64,
     pub norm_before_residual: bool,
     pub norm_output: bool,
-    /// As the file counts them: see `taps`.
-    pub aux_layers: Option<Vec<usize>>,
+    /// Whether norms before `fc` are promised; their tensors decide.
+    pub norm_before_fc: bool,
+    pub fc_norm: bool,
+    pub vocab: Option<usize>,
+    /// Width of the target's residual stream.
+    pub target_hidden: Option<usize>,
+    pub taps: Taps,
+}
+
+/// Which layers of the target a head of EAGLE-3 sees.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Taps {
+    /// Inputs of layers 2, L / 2 and L - 3.
+    Default,
+    /// Ids that files count as inputs or as outputs of layers; those whose first is 1
+    /// count outputs.
+    Ids(Vec<usize>),
+    /// Inputs of layers, beyond doubt.
+    Inputs(Vec<usize>),
+}
+
+impl Taps {
+    /// The points of the residual stream of a target of `layers` layers (see
+    /// [`Features::taps`](crate::model::Features::taps)).
+    pub fn points(&self, layers: usize) -> Vec<usize> {
+        match self {
+            Self::Default => vec![2, layers / 2, layers.saturating_sub(3)],
+            Self::Ids(ids) if ids.first() == Some(&1) => {
+                ids.iter().map(|id| id.saturating_add(1)).collect()
+            }
+            Self::Ids(ids) | Self::Inputs(ids) => ids.clone(),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -28,6 +63,7 @@ struct Layer {
     head_dim: Option<usize>,
     rms_norm_eps: Option<f32>,
     rope_theta: Option<f64>,
+    vocab_size: Option<usize>,
     /// Where version 5 of transformers puts the base.
     rope_parameters: Option<Rope>,
     rope_scaling: Option<Value>,
@@ -45,19 +81,24 @@ struct Rope {
 struct Flags {
     norm_before_residual: Option<bool>,
     norm_output: Option<bool>,
+    norm_before_fc: Option<bool>,
+    fc_norm: Option<bool>,
+    use_aux_hidden_state: Option<bool>,
+    target_hidden_size: Option<usize>,
     eagle_aux_hidden_state_layer_ids: Option<Vec<usize>>,
+    /// Our own key, for taps that leave nothing to guess.
+    eaglet_taps: Option<Vec<usize>>,
 }
 
 impl HeadConfig {
-    /// Reads a configuration; what it leaves out is the target's, but for the base of
-    /// the rotary frequencies, which is 10000 in the files that do not say (EAGLE-3's
-    /// training code ignored it).
-    pub fn parse(path: &Path, text: &[u8], target: &ModelConfig) -> Result<Self> {
-        let broken = |e: serde_json::Error| Error::Format {
+    /// Reads the text of a config.json.
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self> {
+        let rule = |rule: String| Error::Format {
             path: path.into(),
             format: "config.json",
-            rule: e.to_string(),
+            rule,
         };
+        let broken = |e: serde_json::Error| rule(e.to_string());
         let all: Value = serde_json::from_slice(text).map_err(broken)?;
         // The layer's numbers stand at the top, or in one of the wrappers.
         let nested = ["transformer_layer_config", "model"].map(|key| &all[key]);
@@ -69,11 +110,6 @@ impl HeadConfig {
             true => serde_json::from_value(inner.clone()).map_err(broken)?,
             false => Flags::default(),
         };
-        let rule = |rule: String| Error::Format {
-            path: path.into(),
-            format: "config.json",
-            rule,
-        };
         let rope = layer.rope_parameters.unwrap_or_default();
         let stretched = rope
             .rope_type
@@ -84,40 +120,114 @@ impl HeadConfig {
                 "heads with stretched rotary angles are not supported".into(),
             ));
         }
-        let norm_epsilon = layer.rms_norm_eps.unwrap_or(target.norm_epsilon);
-        let rope_theta = layer.rope_theta.or(rope.rope_theta).unwrap_or(10_000.0);
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        if !positive(norm_epsilon.into()) || !positive(rope_theta) {
-            return Err(rule(format!(
-                "rms_norm_eps {norm_epsilon} and rope_theta {rope_theta} must be above 0"
-            )));
+        let flag = |own: Option<bool>, inner: Option<bool>| own.or(inner);
+        if flag(flags.use_aux_hidden_state, inner.use_aux_hidden_state) == Some(false) {
+            return Err(rule(
+                "heads without fused features (`use_aux_hidden_state`: false) are not supported"
+                    .into(),
+            ));
         }
-        Ok(Self {
-            heads: layer.num_attention_heads.unwrap_or(target.heads),
+        let on = |own, inner| flag(own, inner).unwrap_or(false);
+        let ids = flags.eagle_aux_hidden_state_layer_ids;
+        let ids = ids.or(inner.eagle_aux_hidden_state_layer_ids);
+        let config = Self {
+            heads: layer.num_attention_heads,
             head_dim: layer.head_dim,
-            norm_epsilon,
-            rope_theta,
-            norm_before_residual: flags
-                .norm_before_residual
-                .or(inner.norm_before_residual)
-                .unwrap_or(false),
-            norm_output: flags.norm_output.or(inner.norm_output).unwrap_or(false),
-            aux_layers: flags
-                .eagle_aux_hidden_state_layer_ids
-                .or(inner.eagle_aux_hidden_state_layer_ids),
-        })
+            norm_epsilon: layer.rms_norm_eps,
+            rope_theta: layer.rope_theta.or(rope.rope_theta).unwrap_or(10_000.0),
+            norm_before_residual: on(flags.norm_before_residual, inner.norm_before_residual),
+            norm_output: on(flags.norm_output, inner.norm_output),
+            norm_before_fc: on(flags.norm_before_fc, inner.norm_before_fc),
+            fc_norm: on(flags.fc_norm, inner.fc_norm),
+            vocab: layer.vocab_size,
+            target_hidden: flags.target_hidden_size.or(inner.target_hidden_size),
+            taps: match (flags.eaglet_taps.or(inner.eaglet_taps), ids) {
+                (Some(inputs), _) => Taps::Inputs(inputs),
+                (None, Some(ids)) => Taps::Ids(ids),
+                (None, None) => Taps::Default,
+            },
+        };
+        config.check().map_err(rule)?;
+        Ok(config)
     }
 
-    /// The taps of an EAGLE-3 head: inputs of layers 2, L / 2 and L - 3 unless the file
-    /// says otherwise. Files count inputs or outputs; those whose first id is 1 count
-    /// outputs.
-    pub fn taps(&self, layers: usize) -> Vec<usize> {
-        match &self.aux_layers {
-            Some(ids) if ids.first() == Some(&1) => {
-                ids.iter().map(|id| id.saturating_add(1)).collect()
-            }
-            Some(ids) => ids.clone(),
-            None => vec![2, layers / 2, layers.saturating_sub(3)],
+    /// Reads the metadata of a GGUF file: llama.cpp's `eagle3`, and our `eagle`, which
+    /// has the same keys as far as they apply.
+    pub fn of_gguf(file: &NamedTensors) -> Result<Self> {
+        let architecture = file.architecture().unwrap_or_default();
+        if !["eagle", "eagle3"].contains(&architecture) {
+            return Err(Error::Unsupported {
+                path: file.path().into(),
+                what: format!("architecture `{architecture}` as a head"),
+                supported: "eagle, eagle3".into(),
+            });
         }
+        let rule = |rule: String| Error::Format {
+            path: file.path().into(),
+            format: "GGUF",
+            rule,
+        };
+        let key = |name: &str| format!("{architecture}.{name}");
+        let size = |name: &str| match file.metadata(&key(name)) {
+            None => Ok(None),
+            Some(value) => {
+                let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
+                let size = size.ok_or_else(|| rule(format!("`{}` must be a size", key(name))))?;
+                Ok(Some(size))
+            }
+        };
+        let number = |name: &str| match file.metadata(&key(name)) {
+            None => Ok(None),
+            Some(value) => {
+                let number = value.as_f64();
+                let number =
+                    number.ok_or_else(|| rule(format!("`{}` must be a number", key(name))))?;
+                Ok::<_, Error>(Some(number))
+            }
+        };
+        let on = |name: &str| match file.metadata(&key(name)) {
+            None => Ok(false),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| rule(format!("`{}` must be true or false", key(name)))),
+        };
+        // Renamed after llama.cpp's first version; both are inputs of layers.
+        let taps = ["extract_layers", "target_layers"].map(key);
+        let taps = taps.iter().find_map(|key| file.metadata(key));
+        let taps = match taps {
+            None => Taps::Default,
+            Some(value) => {
+                let ids = value.as_u64s();
+                let ids = ids.ok_or_else(|| rule("the layers to extract must be ids".into()))?;
+                Taps::Inputs(ids.into_iter().map(|id| id as usize).collect())
+            }
+        };
+        let config = Self {
+            heads: size("attention.head_count")?,
+            head_dim: size("attention.key_length")?.or(size("rope.dimension_count")?),
+            norm_epsilon: number("attention.layer_norm_rms_epsilon")?.map(|v| v as f32),
+            rope_theta: number("rope.freq_base")?.unwrap_or(10_000.0),
+            norm_before_residual: on("norm_before_residual")?,
+            norm_output: on("norm_output")?,
+            norm_before_fc: on("norm_before_fc")?,
+            fc_norm: on("fc_norm")?,
+            vocab: size("vocab_size")?,
+            target_hidden: size("target_hidden_size")?,
+            taps,
+        };
+        config.check().map_err(rule)?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let epsilon = self.norm_epsilon.unwrap_or(1e-6);
+        if !positive(epsilon.into()) || !positive(self.rope_theta) {
+            return Err(format!(
+                "rms_norm_eps {epsilon} and rope_theta {} must be above 0",
+                self.rope_theta
+            ));
+        }
+        Ok(())
     }
 }

@@ -4,14 +4,15 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::config::HeadConfig;
 use super::layer::Layer;
-use super::{Eagle1, Eagle3, Head};
+use super::{Eagle1, Eagle3, Head, names};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, RopeScaling, Transformer, rotary_table};
 use crate::ops::{Heads, Linear, Norm, Weight};
 use crate::weights::{Dtype, NamedTensors};
 
 /// Loads a head for a target: an EAGLE-3 head where the file has the tensors of one,
-/// else one of EAGLE-1 and EAGLE-2. `config` is the text of its config.json.
+/// else one of EAGLE-1 and EAGLE-2. `config` is the text of its config.json; a GGUF file
+/// says all itself, and `config` is not looked at. Matrices are stored in `dtype`, as far as their rows are whole blocks.
 ///
 /// # Errors
 /// A tensor is missing, unknown, of another shape than the target's, or not finite; or
@@ -22,10 +23,12 @@ pub fn load_head(
     target: &Transformer,
     dtype: Dtype,
 ) -> Result<Box<dyn Head>> {
-    file.rename(official_name)?;
-    let config_path = file.path().with_file_name("config.json");
-    let config = HeadConfig::parse(&config_path, config, target.config())?;
-    let eagle3 = file.shape("hidden_norm.weight").is_some();
+    let config = match file.architecture() {
+        Some(_) => HeadConfig::of_gguf(&file)?,
+        None => HeadConfig::parse(&file.path().with_file_name("config.json"), config)?,
+    };
+    file.rename(names::ours)?;
+    let eagle3 = is_eagle3(&file);
     let mut loader = Loader {
         file,
         config,
@@ -40,23 +43,9 @@ pub fn load_head(
     Ok(head)
 }
 
-/// One name for each meaning; `None` for what carries none.
-fn official_name(name: &str) -> Option<String> {
-    let name = name.strip_prefix("model.").unwrap_or(name);
-    if name.ends_with("rotary_emb.inv_freq") {
-        return None;
-    }
-    let layer = ["midlayer.", "layers.0.", "transformer."];
-    let name = layer
-        .iter()
-        .find_map(|p| name.strip_prefix(p))
-        .unwrap_or(name);
-    Some(match name {
-        "draft_id_to_target_id" => "d2t".into(),
-        "fusion_fc.weight" => "fc.weight".into(),
-        "fusion_fc.bias" => "fc.bias".into(),
-        _ => name.into(),
-    })
+/// Whether renamed tensors are those of an EAGLE-3 head.
+pub(super) fn is_eagle3(file: &NamedTensors) -> bool {
+    file.architecture() == Some("eagle3") || file.shape("hidden_norm.weight").is_some()
 }
 
 struct Loader<'a> {
@@ -68,8 +57,21 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn eagle1(&mut self) -> Result<Eagle1> {
-        let hidden = self.target.config().hidden;
-        self.file.ignore("embed_tokens.weight"); // A copy of the target's.
+        let (hidden, vocab) = (self.target.config().hidden, self.target.config().vocab);
+        // A copy of the target's, and the only trace of what vocabulary it was made for.
+        let copy = self.file.shape("embed_tokens.weight");
+        if let Some(found) = copy.filter(|shape| **shape != [vocab, hidden]) {
+            let expected = format!("the target's, [{vocab}, {hidden}]");
+            let found = format!("{found:?}");
+            return Err(self.file.wrong("embed_tokens.weight", &expected, &found));
+        }
+        if let Some(found) = self.config.vocab.filter(|&found| found != vocab) {
+            return Err(Error::Invalid(format!(
+                "{}: the head is for a vocabulary of {found}, its target's is {vocab}",
+                self.file.path().display()
+            )));
+        }
+        self.file.ignore("embed_tokens.weight");
         Ok(Eagle1 {
             fc: self.linear("fc", hidden, 2 * hidden)?,
             layer: self.layer(hidden, hidden)?,
@@ -81,20 +83,25 @@ impl Loader<'_> {
 
     fn eagle3(&mut self) -> Result<Eagle3> {
         let wide = self.target.config().hidden;
-        let (hidden, vocab) = (self.rows("fc.weight")?, self.rows("lm_head.weight")?);
+        let all = self.target.config().vocab;
+        let hidden = self.rows("fc.weight")?;
+        let own_head = self.file.shape("lm_head.weight").is_some();
+        if !own_head && (hidden != wide || self.file.shape("d2t").is_some()) {
+            let why = "(the head's width or vocabulary is not its target's)";
+            return Err(self.file.missing(&format!("lm_head.weight {why}")));
+        }
+        let vocab = match own_head {
+            true => self.rows("lm_head.weight")?,
+            false => all,
+        };
         let taps = self.taps()?;
         let ids = self.ids(vocab)?;
         let embedding = match self.file.shape("embed_tokens.weight") {
-            Some(_) => {
-                let vocab = self.target.config().vocab;
-                self.weight(&["embed_tokens.weight"], &[vocab], hidden)?
-            }
+            Some(_) => self.weight(&["embed_tokens.weight"], &[all], hidden)?,
             None if hidden == wide => self.target.embedding().clone(),
             None => {
-                return Err(Error::MissingTensor {
-                    path: self.file.path().into(),
-                    name: "embed_tokens.weight (the head is not as wide as its target)".into(),
-                });
+                let name = "embed_tokens.weight (the head is not as wide as its target)";
+                return Err(self.file.missing(name));
             }
         };
         Ok(Eagle3 {
@@ -106,7 +113,10 @@ impl Loader<'_> {
             norm_before_residual: self.config.norm_before_residual,
             norm_output: self.config.norm_output,
             norm: self.norm("norm", hidden)?,
-            head: self.linear("lm_head", vocab, hidden)?,
+            head: match own_head {
+                true => self.linear("lm_head", vocab, hidden)?,
+                false => self.target.head().clone(),
+            },
             layer: self.layer(2 * hidden, hidden)?,
             taps,
             ids,
@@ -115,25 +125,19 @@ impl Loader<'_> {
 
     /// Rows of a matrix whose size the file decides; not none.
     fn rows(&self, name: &str) -> Result<usize> {
-        let wrong = |found: &[usize]| Error::Tensor {
-            path: self.file.path().into(),
-            name: name.into(),
-            expected: "a matrix of some rows".into(),
-            found: format!("shape {found:?}"),
-        };
         match self.file.shape(name) {
             Some(&[rows, _]) if rows > 0 => Ok(rows),
-            Some(found) => Err(wrong(found)),
-            None => Err(Error::MissingTensor {
-                path: self.file.path().into(),
-                name: name.into(),
-            }),
+            Some(found) => {
+                let found = format!("shape {found:?}");
+                Err(self.file.wrong(name, "a matrix of some rows", &found))
+            }
+            None => Err(self.file.missing(name)),
         }
     }
 
     fn taps(&self) -> Result<Vec<usize>> {
         let layers = self.target.config().layers;
-        let taps = self.config.taps(layers);
+        let taps = self.config.taps.points(layers);
         let ascending = taps.is_sorted_by(|a, b| a < b);
         if !ascending || taps.last().is_none_or(|&last| last > layers) {
             return Err(Error::Invalid(format!(
@@ -147,16 +151,18 @@ impl Loader<'_> {
     /// The target's id of each draft id. Files hold offsets, but some hold the ids
     /// themselves: only one of the two readings ascends inside the vocabulary.
     fn ids(&mut self, vocab: usize) -> Result<Option<Vec<u32>>> {
-        self.file.ignore("t2d");
         let all = self.target.config().vocab;
+        if let Some(found) = self.file.shape("t2d").filter(|shape| **shape != [all]) {
+            let expected = format!("an entry a token of the target, [{all}]");
+            let found = format!("{found:?}");
+            return Err(self.file.wrong("t2d", &expected, &found));
+        }
+        self.file.ignore("t2d");
         if self.file.shape("d2t").is_none() {
-            if vocab == all {
-                return Ok(None);
-            }
-            return Err(Error::MissingTensor {
-                path: self.file.path().into(),
-                name: "d2t".into(),
-            });
+            return match vocab == all {
+                true => Ok(None),
+                false => Err(self.file.missing("d2t")),
+            };
         }
         let d2t = self.file.integers("d2t", vocab)?;
         let offsets = d2t
@@ -169,12 +175,13 @@ impl Loader<'_> {
                 && ids.last().is_some_and(|&id| id < all as i64)
         };
         let readings = [offsets.collect(), d2t];
-        let ids = readings.into_iter().find(|ids: &Vec<i64>| valid(ids));
-        let ids = ids.ok_or_else(|| Error::Tensor {
-            path: self.file.path().into(),
-            name: "d2t".into(),
-            expected: format!("ascending ids below {all}, or offsets to them"),
-            found: "others".into(),
+        // A GGUF file holds ids; what lies in a safetensors file, only its values tell.
+        let first = usize::from(self.file.architecture().is_some());
+        let mut readings = readings.into_iter().skip(first);
+        let ids = readings.find(|ids: &Vec<i64>| valid(ids));
+        let ids = ids.ok_or_else(|| {
+            let expected = format!("ascending ids below {all}, or offsets to them");
+            self.file.wrong("d2t", &expected, "others")
         })?;
         Ok(Some(ids.into_iter().map(|id| id as u32).collect()))
     }
@@ -183,7 +190,10 @@ impl Loader<'_> {
         if self.file.shape("input_norm.weight").is_some() {
             return Ok(vec![self.norm("input_norm", taps * wide)?]);
         }
-        if self.file.shape("fc_norm.0.weight").is_none() {
+        if self.config.norm_before_fc {
+            return Err(self.file.missing("input_norm.weight"));
+        }
+        if self.file.shape("fc_norm.0.weight").is_none() && !self.config.fc_norm {
             return Ok(Vec::new());
         }
         (0..taps)
@@ -199,7 +209,11 @@ impl Loader<'_> {
             self.rows("self_attn.k_proj.weight")?,
         );
         let inner = self.rows("mlp.gate_proj.weight")?;
-        let heads = self.config.heads.max(1);
+        let heads = self
+            .config
+            .heads
+            .unwrap_or(self.target.config().heads)
+            .max(1);
         let dim = self.config.head_dim.unwrap_or(query / heads).max(1);
         let heads = Heads {
             query: query / dim,
@@ -208,13 +222,24 @@ impl Loader<'_> {
         };
         let whole = heads.query * dim == query && heads.kv * dim == kv && heads.kv > 0;
         if !whole || !heads.query.is_multiple_of(heads.kv) || !dim.is_multiple_of(2) {
-            return Err(Error::Tensor {
-                path: self.file.path().into(),
-                name: "self_attn.q_proj.weight".into(),
-                expected: format!("whole heads of {dim} dimensions, shared by those of k_proj"),
-                found: format!("{query} query and {kv} key rows"),
-            });
+            let expected = format!("whole heads of {dim} dimensions, shared by those of k_proj");
+            let found = format!("{query} query and {kv} key rows");
+            let name = "self_attn.q_proj.weight";
+            return Err(self.file.wrong(name, &expected, &found));
         }
+        if self.file.architecture() == Some("eagle3") {
+            // llama.cpp's converter permutes them, as those of its `llama` models.
+            for part in ["q_proj", "k_proj"] {
+                for kind in ["weight", "bias"] {
+                    self.file
+                        .is_paired(&format!("self_attn.{part}.{kind}"), dim);
+                }
+            }
+        }
+        let divisors = match self.file.shape("rope_freqs.weight") {
+            Some(_) => Some(self.file.vector("rope_freqs.weight", dim / 2)?),
+            None => None,
+        };
         let target = self.target.config();
         let rotary = ModelConfig {
             head_dim: dim,
@@ -228,7 +253,7 @@ impl Loader<'_> {
         Ok(Layer {
             ops: self.target.ops().clone(),
             heads,
-            rotary: rotary_table(&rotary, positions, None, device)?,
+            rotary: rotary_table(&rotary, positions, divisors.as_deref(), device)?,
             qkv: self.qkv(query, kv, input)?,
             output: self.linear("self_attn.o_proj", hidden, query)?,
             feed_forward_norm: self.norm("post_attention_layernorm", hidden)?,
@@ -268,11 +293,13 @@ impl Loader<'_> {
         Ok(Linear { weight, bias })
     }
 
-    /// Matrices of one width, stacked.
+    /// Matrices of one width, stacked; in half precision where they are not whole blocks.
     fn weight(&mut self, names: &[&str], rows: &[usize], inputs: usize) -> Result<Weight> {
+        let whole = self.dtype.layout().bytes_for(inputs).is_some();
+        let dtype = if whole { self.dtype } else { Dtype::F16 };
         let mut parts = Vec::new();
         for (name, &rows) in names.iter().zip(rows) {
-            let part = self.file.matrix(name, [rows, inputs], self.dtype)?;
+            let part = self.file.matrix(name, [rows, inputs], dtype)?;
             parts.push(part.into_owned());
         }
         self.target.ops().pack(&parts)
@@ -280,9 +307,10 @@ impl Loader<'_> {
 
     fn norm(&mut self, name: &str, len: usize) -> Result<Norm> {
         let values = self.file.vector(&format!("{name}.weight"), len)?;
+        let default = self.target.config().norm_epsilon;
         Ok(Norm {
             weight: self.tensor(values),
-            epsilon: self.config.norm_epsilon,
+            epsilon: self.config.norm_epsilon.unwrap_or(default),
         })
     }
 

@@ -13,12 +13,19 @@ mod grow;
 mod layer;
 mod load;
 mod sampled;
+mod names;
+mod open;
+mod probe;
+mod save;
 
 pub use drafter::Eagle;
 pub use eagle1::Eagle1;
 pub use eagle3::Eagle3;
 pub use grow::Growth;
 pub use load::load_head;
+pub use open::{HeadCheckpoint, HeadInfo, HeadKind};
+pub use probe::{Agreement, probe};
+pub use save::HeadFile;
 
 use burn::tensor::Tensor;
 

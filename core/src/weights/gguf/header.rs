@@ -4,7 +4,7 @@
 //! type, value); the tensors (name, dimensions innermost first, type, offset); padding to
 //! the alignment; the tensors' data, each at its offset from there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -18,13 +18,44 @@ use crate::weights::{BlockFormat, TensorInfo};
 const DEFAULT_ALIGNMENT: usize = 32;
 const MAX_DIMS: u32 = 4;
 
+/// ggml's numbers of whole 32-bit and 64-bit numbers.
+const GGML_I32: u32 = 26;
+pub(in crate::weights) const GGML_I64: u32 = 27;
+
 /// A parsed header. Every range lies within the file.
-pub(super) struct Header {
-    pub(super) metadata: BTreeMap<String, Value>,
+pub(in crate::weights) struct Header {
+    pub(in crate::weights) metadata: BTreeMap<String, Value>,
     /// In file order.
-    pub(super) tensors: Vec<TensorInfo>,
+    pub(in crate::weights) tensors: Vec<TensorInfo>,
     ranges: Vec<Range<usize>>,
     by_name: HashMap<String, usize>,
+    /// Tensors of whole numbers, which no model has and the vocabulary of a head is.
+    pub(in crate::weights) integers: Vec<Integers>,
+}
+
+/// A tensor of whole numbers and where it lies.
+pub(in crate::weights) struct Integers {
+    pub(in crate::weights) name: String,
+    pub(in crate::weights) shape: Vec<usize>,
+    /// Bytes of each number: 4 or 8.
+    pub(in crate::weights) width: usize,
+    pub(in crate::weights) range: Range<usize>,
+}
+
+/// A tensor as the header declares it.
+struct Declared {
+    name: String,
+    shape: Vec<usize>,
+    encoding: Encoding,
+    bytes: usize,
+    /// From the start of the data.
+    offset: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Encoding {
+    Values(BlockFormat),
+    Integers(usize),
 }
 
 impl Header {
@@ -45,34 +76,58 @@ impl Header {
             }
         }
 
-        let (mut tensors, mut offsets, mut by_name) = (Vec::new(), Vec::new(), HashMap::new());
+        let (mut declared, mut names) = (Vec::new(), HashSet::new());
         for _ in 0..tensor_count {
-            let (tensor, offset) = read_tensor(&mut cursor)?;
-            if by_name.insert(tensor.name.clone(), tensors.len()).is_some() {
+            let tensor = read_tensor(&mut cursor)?;
+            if !names.insert(tensor.name.clone()) {
                 return Err(cursor.invalid(format!("tensor `{}` occurs twice", tensor.name)));
             }
-            tensors.push(tensor);
-            offsets.push(offset);
+            declared.push(tensor);
         }
 
         let alignment = alignment(&cursor, &metadata)?;
         // Cannot overflow: a slice is at most isize::MAX long, and the alignment at most 2^31.
         let start = cursor.position().next_multiple_of(alignment);
-        let ranges = tensors.iter().zip(offsets).map(|(tensor, offset)| {
-            locate(tensor, offset, start, alignment, bytes.len())
-                .map_err(|rule| cursor.invalid(rule))
-        });
-        let ranges = ranges.collect::<Result<_>>()?;
-        Ok(Header {
+        let mut header = Header {
             metadata,
-            tensors,
-            ranges,
-            by_name,
-        })
+            tensors: Vec::new(),
+            ranges: Vec::new(),
+            by_name: HashMap::new(),
+            integers: Vec::new(),
+        };
+        for tensor in declared {
+            let range = locate(&tensor, start, alignment, bytes.len());
+            header.add(tensor, range.map_err(|rule| cursor.invalid(rule))?);
+        }
+        Ok(header)
+    }
+
+    fn add(&mut self, tensor: Declared, range: Range<usize>) {
+        let Declared {
+            name, shape, bytes, ..
+        } = tensor;
+        match tensor.encoding {
+            Encoding::Values(format) => {
+                self.by_name.insert(name.clone(), self.tensors.len());
+                self.tensors.push(TensorInfo {
+                    name,
+                    shape,
+                    format,
+                    bytes,
+                });
+                self.ranges.push(range);
+            }
+            Encoding::Integers(width) => self.integers.push(Integers {
+                name,
+                shape,
+                width,
+                range,
+            }),
+        }
     }
 
     /// A tensor and where its bytes are, or `None` where there is none of that name.
-    pub(super) fn tensor(&self, name: &str) -> Option<(&TensorInfo, Range<usize>)> {
+    pub(in crate::weights) fn tensor(&self, name: &str) -> Option<(&TensorInfo, Range<usize>)> {
         let index = *self.by_name.get(name)?;
         Some((self.tensors.get(index)?, self.ranges.get(index)?.clone()))
     }
@@ -97,8 +152,8 @@ fn check_version(cursor: &mut Cursor<'_>) -> Result<()> {
     ))
 }
 
-/// One tensor's declaration, and its offset from the start of the data.
-fn read_tensor(cursor: &mut Cursor<'_>) -> Result<(TensorInfo, u64)> {
+/// One tensor's declaration.
+fn read_tensor(cursor: &mut Cursor<'_>) -> Result<Declared> {
     let name = cursor.string("tensor name")?;
     let dims = cursor.u32(&name)?;
     if !(1..=MAX_DIMS).contains(&dims) {
@@ -115,7 +170,7 @@ fn read_tensor(cursor: &mut Cursor<'_>) -> Result<(TensorInfo, u64)> {
     }
     let (row, id) = (shape[0], cursor.u32(&name)?);
     shape.reverse();
-    let format = BlockFormat::from_gguf_id(id).ok_or_else(|| {
+    let encoding = encoding(id).ok_or_else(|| {
         let what = format!("tensor `{name}`: ggml type {id}");
         unsupported(cursor.path(), what, BlockFormat::names())
     })?;
@@ -124,27 +179,37 @@ fn read_tensor(cursor: &mut Cursor<'_>) -> Result<(TensorInfo, u64)> {
         .rev()
         .skip(1)
         .try_fold(1usize, |rows, dim| rows.checked_mul(*dim));
-    let bytes = format
-        .bytes_for(row)
-        .zip(rows)
-        .and_then(|(row, rows)| row.checked_mul(rows));
+    let row = match encoding {
+        Encoding::Values(format) => format.bytes_for(row),
+        Encoding::Integers(width) => row.checked_mul(width),
+    };
+    let bytes = row.zip(rows).and_then(|(row, rows)| row.checked_mul(rows));
     let bytes = bytes.ok_or_else(|| {
-        let block = format.block_len();
-        cursor.invalid(format!(
-            "tensor `{name}`: {shape:?} is not rows of whole blocks of {block} values \
-             in {format}, or too large"
-        ))
+        let rule = match encoding {
+            Encoding::Values(format) => {
+                let block = format.block_len();
+                format!("is not rows of whole blocks of {block} values in {format}, or")
+            }
+            Encoding::Integers(_) => "is".into(),
+        };
+        cursor.invalid(format!("tensor `{name}`: {shape:?} {rule} too large"))
     })?;
     let offset = cursor.u64(&name)?;
-    Ok((
-        TensorInfo {
-            name,
-            shape,
-            format,
-            bytes,
-        },
+    Ok(Declared {
+        name,
+        shape,
+        encoding,
+        bytes,
         offset,
-    ))
+    })
+}
+
+fn encoding(id: u32) -> Option<Encoding> {
+    match id {
+        GGML_I32 => Some(Encoding::Integers(4)),
+        GGML_I64 => Some(Encoding::Integers(8)),
+        _ => BlockFormat::from_gguf_id(id).map(Encoding::Values),
+    }
 }
 
 fn alignment(cursor: &Cursor<'_>, metadata: &BTreeMap<String, Value>) -> Result<usize> {
@@ -162,19 +227,23 @@ fn alignment(cursor: &Cursor<'_>, metadata: &BTreeMap<String, Value>) -> Result<
 
 /// Where a tensor lies in a file of `length` bytes whose data begin at `start`.
 fn locate(
-    tensor: &TensorInfo,
-    offset: u64,
+    tensor: &Declared,
     start: usize,
     alignment: usize,
     length: usize,
 ) -> Result<Range<usize>, String> {
-    let TensorInfo { name, bytes, .. } = tensor;
+    let Declared {
+        name,
+        bytes,
+        offset,
+        ..
+    } = tensor;
     if !offset.is_multiple_of(alignment as u64) {
         return Err(format!(
             "tensor `{name}` must start at a multiple of {alignment}, found offset {offset}"
         ));
     }
-    let begin = usize::try_from(offset)
+    let begin = usize::try_from(*offset)
         .ok()
         .and_then(|offset| start.checked_add(offset));
     let range = begin.and_then(|begin| Some(begin..begin.checked_add(*bytes)?));

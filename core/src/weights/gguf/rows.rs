@@ -1,4 +1,4 @@
-//! Rows of Q and K back into the order of Hugging Face checkpoints.
+//! Rows of Q and K in the two orders: Hugging Face's, and llama.cpp's.
 
 /// Undoes the row permutation of llama.cpp's converter for its `llama` architecture.
 ///
@@ -9,13 +9,37 @@
 ///
 /// `bytes` holds rows of `row_bytes` encoded bytes each; a row is whole blocks, so moving
 /// it loses nothing.
-pub(super) fn halves_from_pairs(bytes: &[u8], row_bytes: usize, head_dim: usize) -> Vec<u8> {
+pub(in crate::weights) fn halves_from_pairs(
+    bytes: &[u8],
+    row_bytes: usize,
+    head_dim: usize,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     for head in bytes.chunks_exact(row_bytes * head_dim) {
         for parity in 0..2 {
             for pair in head.chunks_exact(row_bytes * 2) {
                 out.extend(&pair[parity * row_bytes..][..row_bytes]);
             }
+        }
+    }
+    out
+}
+
+/// The inverse of [`halves_from_pairs`], for writing.
+pub(in crate::weights) fn pairs_from_halves<T: Copy>(
+    values: &[T],
+    row_len: usize,
+    head_dim: usize,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(values.len());
+    for head in values.chunks_exact(row_len * head_dim) {
+        let (first, second) = head.split_at(row_len * (head_dim / 2));
+        for (a, b) in first
+            .chunks_exact(row_len)
+            .zip(second.chunks_exact(row_len))
+        {
+            out.extend(a);
+            out.extend(b);
         }
     }
     out
@@ -44,5 +68,6 @@ mod tests {
             }
         }
         assert_eq!(rows.len(), file.len());
+        assert_eq!(pairs_from_halves(&rows, row_bytes, head_dim), file);
     }
 }

@@ -2,7 +2,7 @@ mod config;
 mod hostile;
 
 use super::*;
-use crate::weights::testing::GgufWriter;
+use crate::weights::GgufWriter;
 use crate::weights::{BlockFormat, Dtype, Matrix};
 
 const NAME: &str = "m.gguf";

@@ -50,7 +50,7 @@ macro_rules! number_types {
             }
 
             /// Appends the type number and the value, as a reader expects them.
-            pub(in crate::weights) fn write(&self, out: &mut Vec<u8>) {
+            pub(super) fn write(&self, out: &mut Vec<u8>) {
                 match self {
                     $(Value::$int(value) => put(out, $int_id, &value.to_le_bytes()),)*
                     $(Value::$float(value) => put(out, $float_id, &value.to_le_bytes()),)*
@@ -219,7 +219,7 @@ fn put(out: &mut Vec<u8>, id: u32, bytes: &[u8]) {
 }
 
 /// A `u64` length and as many bytes of UTF-8.
-pub(in crate::weights) fn write_string(out: &mut Vec<u8>, text: &str) {
+pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.extend((text.len() as u64).to_le_bytes());
     out.extend(text.as_bytes());
 }
