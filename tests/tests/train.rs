@@ -118,9 +118,15 @@ fn shaken(network: &dyn Network) -> Parameters {
 /// The EAGLE-3 head as it would be drafted with.
 fn exported(scene: &Scene, weights: &Parameters) -> Box<dyn Head> {
     let file = scene.networks[0].export(weights).unwrap();
-    let bytes = file.safetensors().unwrap();
+    let bytes = file.safetensors(Dtype::F16).unwrap();
     let tensors = NamedTensors::from_bytes(Path::new("head"), &bytes).unwrap();
-    load_head(tensors, &file.config(), &scene.target, Dtype::F32).unwrap()
+    load_head(
+        tensors,
+        file.config.to_string().as_bytes(),
+        &scene.target,
+        Dtype::F32,
+    )
+    .unwrap()
 }
 
 /// What drafting gives: the head's log-probabilities for each step ahead, from slot

@@ -10,7 +10,6 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use drawn::Drawn;
-pub use eagle::{Eagle, Eagle1, Eagle3, Growth, Head, HeadFile, load_head};
 pub use eagle::{
     Agreement, Eagle, Eagle1, Eagle3, Growth, Head, HeadCheckpoint, HeadFile, HeadInfo, HeadKind,
     load_head, probe,

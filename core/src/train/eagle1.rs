@@ -5,10 +5,10 @@ use std::sync::Arc;
 use burn::tensor::{ElementConversion, Tensor, TensorData};
 
 use super::batch::indices;
+use super::export::head_file;
 use super::layer::{Layer, Rollout, project};
-use super::{
-    Batch, DraftVocabulary, HeadFile, Initial, Loss, Measured, Network, Parameters, cross_entropy,
-};
+use super::{Batch, DraftVocabulary, Initial, Loss, Measured, Network, Parameters, cross_entropy};
+use crate::draft::HeadFile;
 use crate::error::Result;
 use crate::model::Transformer;
 use crate::sample::uniform;
@@ -142,9 +142,11 @@ impl Network for Eagle1Network {
     }
 
     fn export(&self, weights: &Parameters) -> Result<HeadFile> {
-        let mut file = HeadFile::new(weights, self.target.config(), "LlamaForCausalLMEagle");
-        file.set("bias", true.into());
-        Ok(file)
+        let more = serde_json::json!({
+            "architectures": ["LlamaForCausalLMEagle"],
+            "bias": true,
+        });
+        Ok(head_file(weights, self.target.config(), None, more))
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+use super::export::head_file;
 use super::layer::{Layer, Rollout, project, rms_norm};
-use super::{
-    Batch, DraftVocabulary, HeadFile, Initial, Loss, Measured, Network, Parameters, cross_entropy,
-};
+use super::{Batch, DraftVocabulary, Initial, Loss, Measured, Network, Parameters, cross_entropy};
+use crate::draft::HeadFile;
 use crate::error::Result;
 use crate::model::Transformer;
 use crate::weights::Role;
@@ -149,17 +149,16 @@ impl Network for Eagle3Network {
     }
 
     fn export(&self, weights: &Parameters) -> Result<HeadFile> {
-        let config = self.target.config();
-        let mut file = HeadFile::new(weights, config, "LlamaForCausalLMEagle3");
-        file.vocabulary(&self.vocabulary, config.vocab);
-        file.set("draft_vocab_size", self.vocabulary.ids().len().into());
-        file.set(
-            "eagle_config",
-            serde_json::json!({
+        let ids = self.vocabulary.ids();
+        let more = serde_json::json!({
+            "architectures": ["LlamaForCausalLMEagle3"],
+            "draft_vocab_size": ids.len(),
+            "eaglet_taps": self.taps,
+            "eagle_config": {
                 "use_aux_hidden_state": true,
                 "eagle_aux_hidden_state_layer_ids": self.taps,
-            }),
-        );
-        Ok(file)
+            },
+        });
+        Ok(head_file(weights, self.target.config(), Some(ids), more))
     }
 }

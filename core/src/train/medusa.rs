@@ -6,10 +6,10 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 
 use super::batch::indices;
+use super::export::head_file;
 use super::layer::project;
-use super::{
-    Batch, DraftVocabulary, HeadFile, Initial, Loss, Measured, Network, Parameters, cross_entropy,
-};
+use super::{Batch, DraftVocabulary, Initial, Loss, Measured, Network, Parameters, cross_entropy};
+use crate::draft::HeadFile;
 use crate::error::Result;
 use crate::model::Transformer;
 
@@ -115,9 +115,11 @@ impl Network for MedusaNetwork {
     }
 
     fn export(&self, weights: &Parameters) -> Result<HeadFile> {
-        let mut file = HeadFile::new(weights, self.target.config(), "MedusaModel");
-        file.set("medusa_num_heads", self.heads.into());
-        file.set("medusa_num_layers", 1.into());
-        Ok(file)
+        let more = serde_json::json!({
+            "architectures": ["MedusaModel"],
+            "medusa_num_heads": self.heads,
+            "medusa_num_layers": 1,
+        });
+        Ok(head_file(weights, self.target.config(), None, more))
     }
 }

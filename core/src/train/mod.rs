@@ -35,7 +35,6 @@ pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use document::Document;
 pub use eagle1::Eagle1Network;
 pub use eagle3::Eagle3Network;
-pub use export::HeadFile;
 pub use initial::Initial;
 pub use medusa::MedusaNetwork;
 pub use network::{Loss, Measured, Network};

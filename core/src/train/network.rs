@@ -1,6 +1,7 @@
 //! What every kind of head offers to training.
 
-use super::{Batch, Gradients, HeadFile, Parameters};
+use super::{Batch, Gradients, Parameters};
+use crate::draft::HeadFile;
 use crate::error::Result;
 
 /// How well one kind of prediction went.

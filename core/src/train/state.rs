@@ -7,9 +7,9 @@ use ::safetensors::SafeTensors;
 use ::safetensors::tensor::{Dtype as Number, TensorView, serialize};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::traces::replace;
 use super::{Optimizer, Parameters, Rule};
 use crate::error::{Error, Result};
+use crate::weights::write_atomically;
 
 /// Weights, moments and how many steps made them.
 pub(super) struct State {
@@ -47,7 +47,7 @@ pub(super) fn save(path: &Path, state: &State, run: &str) -> Result<()> {
         ("step".to_owned(), state.step.to_string()),
         ("updates".to_owned(), state.optimizer.updates.to_string()),
     ]);
-    replace(path, &serialize(views, Some(about)).map_err(refused)?)
+    write_atomically(path, &serialize(views, Some(about)).map_err(refused)?)
 }
 
 /// Reads the state of this run; `None` where there is none yet.

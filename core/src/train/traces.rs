@@ -10,6 +10,7 @@ use half::f16;
 
 use super::{Document, Trace, Tracer};
 use crate::error::{Error, Result};
+use crate::weights::write_atomically;
 
 /// Makes traces, or finds them. On disk they are f16: `2 * (taps + 1) * hidden + 4`
 /// bytes a token.
@@ -139,15 +140,7 @@ fn write(path: &Path, trace: &Trace) -> Result<()> {
         TensorView::new(number, shape, bytes).map(|view| (name, view))
     });
     let views: Vec<_> = views.collect::<Result<_, _>>().map_err(refused)?;
-    replace(path, &serialize(views, None).map_err(refused)?)
-}
-
-/// Puts a file in place whole: what was there stays until the new one is complete.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, bytes)
-        .and_then(|()| fs::rename(&partial, path))
-        .map_err(|source| io(path, source))
+    write_atomically(path, &serialize(views, None).map_err(refused)?)
 }
 
 fn io(path: &Path, source: std::io::Error) -> Error {

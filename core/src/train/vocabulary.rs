@@ -56,12 +56,6 @@ impl DraftVocabulary {
         self.places.contains_key(&id)
     }
 
-    /// What files call `d2t`: the target's id less the draft id.
-    pub fn offsets(&self) -> Vec<i64> {
-        let offset = |(&id, draft): (&u32, i64)| i64::from(id) - draft;
-        self.ids.iter().zip(0..).map(offset).collect()
-    }
-
     /// The share of the answers' tokens that can be drafted.
     pub fn coverage(&self, documents: &[Document]) -> f64 {
         let answers = documents

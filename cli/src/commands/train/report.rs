@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::Args;
 use super::course::Course;
-use super::run::write as put;
 use crate::error::Failure;
+use eaglet_core::weights::write_atomically;
 
 /// Writes the report. It is written anew after each measurement, so that a browser
 /// shows how a run goes.
@@ -17,5 +17,8 @@ pub fn write(
     _steps: usize,
 ) -> Result<(), Failure> {
     let json = serde_json::to_string(course).map_err(|e| Failure::Runtime(e.to_string()))?;
-    put(&folder.join("report.html"), json.as_bytes())
+    Ok(write_atomically(
+        &folder.join("report.html"),
+        json.as_bytes(),
+    )?)
 }

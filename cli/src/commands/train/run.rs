@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use eaglet_core::draft::{Drafter, Eagle, Growth, load_head};
+use eaglet_core::draft::{Drafter, Eagle, Growth, HeadFile, load_head};
 use eaglet_core::train::{
-    Acceptance, Document, DraftVocabulary, Eagle1Network, Eagle3Network, HeadFile, Initial,
-    MedusaNetwork, Network, Rule, StepReport, Tracer, Traces, TrainOptions, Trainer, acceptance,
-    taps,
+    Acceptance, Document, DraftVocabulary, Eagle1Network, Eagle3Network, Initial, MedusaNetwork,
+    Network, Rule, StepReport, Tracer, Traces, TrainOptions, Trainer, acceptance, taps,
 };
-use eaglet_core::weights::{Dtype, ModelFile, NamedTensors};
+use eaglet_core::weights::{Dtype, ModelFile, NamedTensors, write_atomically};
 
 use super::card::card;
 use super::course::{Course, Line, Point};
@@ -195,15 +194,14 @@ impl Run<'_> {
                     by_depth: measured.by_depth,
                 });
                 if best {
-                    write(&folder.join("model.safetensors"), &export.safetensors()?)?;
-                    write(&folder.join("config.json"), &export.config())?;
+                    export.save_folder(folder, Dtype::F16)?;
                 }
                 trainer.save(&state)?;
                 let json = serde_json::to_vec(&course);
                 let json = json.map_err(|e| Failure::Runtime(e.to_string()))?;
-                write(&folder.join("course.json"), &json)?;
+                write_atomically(&folder.join("course.json"), &json)?;
                 let text = card(self.args, &self.runtime.name, &course);
-                write(&folder.join("README.md"), text.as_bytes())?;
+                write_atomically(&folder.join("README.md"), text.as_bytes())?;
                 report::write(
                     folder,
                     self.args,
@@ -230,11 +228,17 @@ impl Run<'_> {
     /// Drafts for the held-out prompts with the head as it would be loaded.
     fn measure(&self, head: &HeadFile) -> Result<Acceptance, Failure> {
         let target = &self.runtime.target;
-        let tensors = NamedTensors::from_bytes(Path::new("the head"), &head.safetensors()?)?;
+        let tensors =
+            NamedTensors::from_bytes(Path::new("the head"), &head.safetensors(Dtype::F16)?)?;
         let drafter: Box<dyn Drafter> = match self.args.method {
             Kind::Medusa => return Ok(Acceptance::default()),
             Kind::Eagle1 | Kind::Eagle3 => {
-                let head = load_head(tensors, &head.config(), target, Dtype::F16)?;
+                let head = load_head(
+                    tensors,
+                    head.config.to_string().as_bytes(),
+                    target,
+                    Dtype::F16,
+                )?;
                 let growth = Growth {
                     top_k: 1,
                     depth: CHAIN,
@@ -273,12 +277,4 @@ fn read_course(path: &Path) -> Result<Course, Failure> {
     let told = |e: String| Failure::Input(format!("{}: {e}", path.display()));
     let bytes = std::fs::read(path).map_err(|e| told(e.to_string()))?;
     serde_json::from_slice(&bytes).map_err(|e| told(e.to_string()))
-}
-
-/// Puts a file in place whole.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, bytes)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .map_err(|e| Failure::Runtime(format!("{}: {e}", path.display())))
 }

@@ -12,10 +12,10 @@ mod eagle3;
 mod grow;
 mod layer;
 mod load;
-mod sampled;
 mod names;
 mod open;
 mod probe;
+mod sampled;
 mod save;
 
 pub use drafter::Eagle;

@@ -44,7 +44,8 @@ impl HeadFile {
         write_atomically(path, &self.gguf()?)
     }
 
-    /// The bytes of a safetensors file in f32 or f16, draft ids as offsets (`d2t`).
+    /// The bytes of a safetensors file in f32 or f16, draft ids as offsets
+    /// (`d2t`) and, where `config` says how many ids the target has, as flags (`t2d`).
     ///
     /// # Errors
     /// [`Error::Invalid`]: values that do not fill their shape, are not finite, or are
@@ -60,6 +61,11 @@ impl HeadFile {
                 .zip(0..)
                 .map(|(&id, i): (_, i64)| i64::from(id) - i);
             writer = writer.integers("d2t", &offsets.collect::<Vec<_>>());
+            // Other programs look for both directions.
+            if let Some(vocab) = self.config["vocab_size"].as_u64() {
+                let known = (0..vocab).map(|id| ids.binary_search(&(id as u32)).is_ok());
+                writer = writer.flags("t2d", &known.collect::<Vec<_>>());
+            }
         }
         writer.finish()
     }

@@ -56,6 +56,14 @@ impl SafetensorsWriter {
         self
     }
 
+    /// Adds a vector of flags, a byte each.
+    pub fn flags(mut self, name: &str, values: &[bool]) -> Self {
+        let bytes = values.iter().map(|&value| value.into()).collect();
+        let shape = vec![values.len()];
+        self.tensors.push((name.into(), Number::BOOL, shape, bytes));
+        self
+    }
+
     /// Writes the file, whole or not at all.
     ///
     /// # Errors
