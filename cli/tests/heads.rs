@@ -16,6 +16,7 @@ fn eagle(world: &World, folder: &str, kind: Kind) {
 fn medusa(world: &World, folder: &str) {
     let file = TinyMedusa::random(&[1; 3], &[0, 2], text::VOCAB, 1).file();
     world.write(&format!("{folder}/medusa_lm_head.safetensors"), file);
+    world.write(&format!("{folder}/config.json"), "{}");
 }
 
 /// A world with a model and, not beside it, heads of each kind: `heads/1`, `heads/3` and

@@ -25,10 +25,9 @@ pub struct DraftArgs {
     #[arg(long, value_enum, default_value = "auto")]
     pub method: Method,
 
-    /// The head of eagle1, eagle2 or eagle3 (a folder with config.json and
-    /// model.safetensors), those of medusa (medusa_lm_head.safetensors or its folder), or
-    /// the model of small-model (a GGUF file or a folder) [default: the head beside the
-    /// model, in a folder called like the method]
+    /// The head of eagle1, eagle2, eagle3 or medusa (a folder with config.json and a
+    /// safetensors file, or a GGUF file), or the model of small-model (a GGUF file or a
+    /// folder) [default: the head beside the model, in a folder called like the method]
     #[arg(long, value_name = "PATH")]
     pub draft: Option<PathBuf>,
 

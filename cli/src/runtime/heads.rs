@@ -1,10 +1,10 @@
-//! Trained heads: where they lie beside a model, and which file of theirs holds them.
+//! Trained heads: where they lie beside a model, and how they are loaded.
 
 use std::path::{Path, PathBuf};
 
-use eaglet_core::draft::{self, Head, MedusaHeads};
+use eaglet_core::draft::{Head, HeadCheckpoint, MedusaHeads, load_medusa};
 use eaglet_core::model::Transformer;
-use eaglet_core::weights::{Dtype, NamedTensors};
+use eaglet_core::weights::Dtype;
 
 use super::Method;
 use crate::error::Failure;
@@ -47,39 +47,15 @@ fn folder(model: &Path, name: &str) -> Option<PathBuf> {
     candidates.into_iter().find(|folder| folder.is_dir())
 }
 
-/// An EAGLE head from its folder; in f16, whatever the target is stored in.
-pub fn eagle(folder: &Path, target: &Transformer) -> Result<Box<dyn Head>, Failure> {
-    let config = folder.join("config.json");
-    let text = std::fs::read(&config)
-        .map_err(|e| Failure::Input(format!("cannot read {}: {e}", config.display())))?;
-    let file = file(folder, &["model.safetensors", "pytorch_model.bin"]);
-    let tensors = NamedTensors::open(&file)?;
-    Ok(draft::load_head(tensors, &text, target, Dtype::F16)?)
+/// An EAGLE head from its file or folder; in f16, whatever the target is stored in.
+pub fn eagle(path: &Path, target: &Transformer) -> Result<Box<dyn Head>, Failure> {
+    Ok(HeadCheckpoint::open(path)?.load(target, Dtype::F16)?)
 }
 
-/// Medusa heads from their file or its folder; in f16.
+/// Medusa heads from their file or folder; in f16.
 pub fn medusa(path: &Path, target: &Transformer) -> Result<MedusaHeads, Failure> {
-    let names = [
-        "medusa_lm_head.safetensors",
-        "model.safetensors",
-        "medusa_lm_head.pt",
-    ];
-    let tensors = NamedTensors::open(&file(path, &names))?;
-    Ok(draft::load_medusa(tensors, target, Dtype::F16)?)
-}
-
-/// The first of some files that a folder has, or the first name, for the message that it
-/// is not there. PyTorch's are among them for the message that tells how to convert them.
-fn file(path: &Path, names: &[&str]) -> PathBuf {
-    if path.is_file() {
-        return path.into();
-    }
-    let found = names.iter().map(|name| path.join(name));
-    let mut existing = found.clone().filter(|file| file.exists());
-    existing
-        .next()
-        .or_else(|| found.clone().next())
-        .unwrap_or_else(|| path.into())
+    let tensors = HeadCheckpoint::open(path)?.tensors;
+    Ok(load_medusa(tensors, target, Dtype::F16)?)
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod top_k;
 pub use distribution::Distribution;
 pub use penalties::Penalties;
 pub use rng::{Stream, uniform, uniform_in};
-pub use rng::uniform;
 pub use top_k::{Largest, log_sum_exp, top_k};
 
 use crate::error::{Error, Result};
