@@ -121,6 +121,7 @@ fn text_goes_to_standard_output_and_statistics_to_standard_error() {
     let loud = world.generate(&["Hi", "-n", "9"]).ok();
     assert_eq!(loud.out.strip_suffix('\n'), text.as_str());
     assert!(loud.err.contains("9 tokens, "), "{loud:?}");
+    assert!(loud.err.contains(" with ngram (tau "), "{loud:?}");
     assert!(loud.err.contains("prompt 21 tokens (0 cached)"), "{loud:?}");
     let quiet = world.generate(&["--quiet", "Hi", "-n", "9"]).ok();
     assert_eq!((quiet.out, quiet.err.as_str()), (loud.out, ""));

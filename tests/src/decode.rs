@@ -44,7 +44,11 @@ pub fn session(target: &Arc<Transformer>, sequences: usize) -> Session {
 
 /// Answers a prompt in a session of its own.
 pub fn decode(target: &Arc<Transformer>, prompt: &[u32], options: SequenceOptions) -> Decoded {
-    let mut session = session(target, 1);
+    let room = SessionOptions {
+        sequences: 1,
+        nodes: options.budget.nodes,
+    };
+    let mut session = Session::new(target.clone(), room).unwrap();
     session.open(options).unwrap();
     answer(&mut session, 0, prompt)
 }

@@ -146,22 +146,7 @@ impl TinyHead {
             let bytes = d2t.flat_map(|v| (v as i64).to_le_bytes()).collect();
             entries.push((rename("d2t"), "I64", vec![DRAFT_VOCAB], bytes));
         }
-        let mut header = serde_json::Map::new();
-        let mut data = Vec::new();
-        for (name, number, shape, bytes) in entries {
-            let offsets = [data.len(), data.len() + bytes.len()];
-            let entry = serde_json::json!({
-                "dtype": number, "shape": shape, "data_offsets": offsets,
-            });
-            header.insert(name, entry);
-            data.extend(bytes);
-        }
-        let mut header = serde_json::to_vec(&header).unwrap();
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let mut file = (header.len() as u64).to_le_bytes().to_vec();
-        file.extend(header);
-        file.extend(data);
-        file
+        safetensors(entries)
     }
 
     pub fn config() -> serde_json::Value {
@@ -306,6 +291,26 @@ impl TinyHead {
     }
 }
 
+/// A safetensors file, of whatever numbers: each tensor's name, type, shape and bytes.
+pub fn safetensors(entries: Vec<(String, &str, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    let mut data = Vec::new();
+    for (name, number, shape, bytes) in entries {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        let entry = serde_json::json!({
+            "dtype": number, "shape": shape, "data_offsets": offsets,
+        });
+        header.insert(name, entry);
+        data.extend(bytes);
+    }
+    let mut header = serde_json::to_vec(&header).unwrap();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header);
+    file.extend(data);
+    file
+}
+
 pub fn load(
     file: &[u8],
     config: &serde_json::Value,
@@ -349,7 +354,7 @@ fn row(values: &[f32], index: usize, width: usize) -> Vec<f64> {
 }
 
 /// A row-major matrix times a vector.
-fn product(matrix: &[f32], x: &[f64]) -> Vec<f64> {
+pub(crate) fn product(matrix: &[f32], x: &[f64]) -> Vec<f64> {
     let rows = matrix.chunks_exact(x.len());
     let dot = |row: &[f32]| row.iter().zip(x).map(|(&w, x)| f64::from(w) * x).sum();
     rows.map(dot).collect()

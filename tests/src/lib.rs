@@ -8,6 +8,7 @@ pub mod decode;
 pub mod default_model;
 pub mod drafters;
 pub mod heads;
+pub mod medusa;
 pub mod naive;
 pub mod numbers;
 pub mod statistics;

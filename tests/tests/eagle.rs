@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use eaglet_core::Result;
-use eaglet_core::draft::{Budget, Drafter, Eagle, Growth, Observation, Plain};
+use eaglet_core::draft::{Budget, Drafter, Eagle, Growth, Observation, Plain, Shaping};
 use eaglet_core::model::Transformer;
 use eaglet_core::sample::Sampling;
-use eaglet_core::tree::Tree;
+use eaglet_core::tree::{Shape, Tree, published};
 use eaglet_core::weights::{Dtype, Role};
 use eaglet_tests::decode::{answer, decode, options, session};
 use eaglet_tests::heads::{self, Kind, TinyHead};
@@ -162,15 +162,21 @@ fn a_head_that_imitates_its_target_is_accepted_whole() {
         depth: 5,
         nodes: 5,
     };
-    let head = tiny.load(&target, Dtype::F32);
-    let drafter = Eagle::new("eagle1", head, &target, chain).unwrap();
+    let shape: Shape = published::EAGLE1.parse().unwrap();
     let count = 1 + 8 * 6;
     let greedy = Sampling::default();
     let plain = decode(&target, &[7, 7], options(&greedy, count, Box::new(Plain)));
-    let found = decode(&target, &[7, 7], options(&greedy, count, Box::new(drafter)));
-    assert_eq!(found.ids, plain.ids);
-    assert_eq!(found.stats.tau(), 6.0);
-    assert_eq!(found.stats.accepted_by_depth, [8; 5]);
+    for (shaping, nodes) in [(Shaping::from(chain), 5), (Shaping::from(shape), 25)] {
+        let head = tiny.load(&target, Dtype::F32);
+        let drafter = Eagle::new("eagle1", head, &target, shaping).unwrap();
+        let mut options = options(&greedy, count, Box::new(drafter));
+        options.budget.nodes = nodes;
+        let found = decode(&target, &[7, 7], options);
+        assert_eq!(found.ids, plain.ids);
+        assert_eq!(found.stats.tau(), 6.0);
+        assert_eq!(found.stats.accepted_by_depth, [8; 5]);
+        assert_eq!(found.stats.drafted_tokens, 8 * nodes);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use rustyline::{Config, Editor};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::runtime::{Answer, DecodeArgs, ModelArgs, Runtime, summary};
+use crate::runtime::{Answer, DecodeArgs, Found, ModelArgs, Runtime, summary};
 
 const HELP: &str = "/reset starts over, /stats shows the last answer's cost, /exit or Ctrl-D ends";
 
@@ -36,9 +36,11 @@ pub struct Args {
 /// Runs `eaglet chat`.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     args.decode.check()?;
-    let runtime = Runtime::load(&args.model, context)?;
+    let found = Found::new(&args.model, context)?;
+    let drafting = args.decode.draft.resolve(&found.path)?;
+    let runtime = found.load(context)?;
     runtime.template()?;
-    let mut answer = Answer::new(&runtime, &args.decode)?;
+    let mut answer = Answer::new(&runtime, &args.decode, &drafting)?;
     let interrupt = interrupt()?;
     let history = context.store.root().join("chat-history");
     let mut editor = editor()?;
@@ -60,7 +62,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "" => continue,
             "/exit" => break,
             "/reset" => messages = opening(args.system.as_deref()),
-            "/stats" => context.progress.note(summary(&runtime, answer.stats())),
+            "/stats" => context.progress.note(summary(&runtime, &answer)),
             command if command.starts_with('/') => context.progress.note(HELP),
             text => {
                 // A history that cannot be kept is no reason to stop talking.

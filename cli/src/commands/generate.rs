@@ -7,7 +7,7 @@ use eaglet_core::text::{Message, Role};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::runtime::{Answer, DecodeArgs, ModelArgs, Report, Runtime, summary};
+use crate::runtime::{Answer, DecodeArgs, Found, ModelArgs, Report, summary};
 
 /// Arguments of `eaglet generate`.
 #[derive(Debug, clap::Args)]
@@ -49,12 +49,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return Err(Failure::Input("the prompt is empty".into()));
     }
     args.decode.check()?;
-    let runtime = Runtime::load(&args.model, context)?;
+    let found = Found::new(&args.model, context)?;
+    let drafting = args.decode.draft.resolve(&found.path)?;
+    let runtime = found.load(context)?;
     let prompt = match args.raw {
         true => runtime.encode_raw(&text)?,
         false => runtime.encode_chat(&messages(args.system.as_deref(), &text))?,
     };
-    let mut answer = Answer::new(&runtime, &args.decode)?;
+    let mut answer = Answer::new(&runtime, &args.decode, &drafting)?;
     let mut out = io::stdout();
     let mut print = |text: &str| match args.json {
         true => Ok(()),
@@ -63,15 +65,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             .map_err(Failure::output),
     };
     let reply = answer.reply(&prompt, &AtomicBool::new(false), &mut print)?;
-    let stats = answer.stats();
     if args.json {
-        let report = Report::new(&runtime, &args.decode, &prompt, &reply, stats);
+        let report = Report::new(&runtime, &args.decode, &prompt, &reply, &answer);
         let json = serde_json::to_string_pretty(&report);
         let json = json.map_err(|e| Failure::Runtime(e.to_string()))?;
         return writeln!(out, "{json}").map_err(Failure::output);
     }
     writeln!(out).map_err(Failure::output)?;
-    context.progress.note(summary(&runtime, stats));
+    context.progress.note(summary(&runtime, &answer));
     Ok(())
 }
 

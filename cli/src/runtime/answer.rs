@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eaglet_core::Error;
-use eaglet_core::engine::{FinishReason, Limits, SequenceOptions, Session, Sizing, Watch};
+use eaglet_core::engine::{FinishReason, Limits, SequenceOptions, Session, Watch};
 use eaglet_core::text::{Detokenizer, StopStrings};
 
-use super::{DecodeArgs, Runtime};
+use super::{DecodeArgs, Drafting, Method, Runtime};
 use crate::error::Failure;
 
 /// A sequence that gives answers.
@@ -15,6 +15,7 @@ pub struct Answer<'a> {
     session: Session,
     sequence: usize,
     stop: Vec<String>,
+    method: Method,
 }
 
 /// What an answer turned out to be.
@@ -30,21 +31,21 @@ pub struct Reply {
 
 impl<'a> Answer<'a> {
     /// Makes room for a conversation.
-    pub fn new(runtime: &'a Runtime, decode: &DecodeArgs) -> Result<Self, Failure> {
-        let mut session = runtime.session(decode)?;
+    pub fn new(
+        runtime: &'a Runtime,
+        decode: &DecodeArgs,
+        drafting: &Drafting,
+    ) -> Result<Self, Failure> {
+        let mut session = runtime.session(drafting)?;
         let sequence = session.open(SequenceOptions {
             sampling: decode.sampling(),
             limits: Limits {
                 eos: runtime.text.tokenizer.eos_ids().to_vec(),
                 max_tokens: decode.max_tokens,
             },
-            drafter: decode.method.drafter(
-                decode.draft.as_deref(),
-                decode.draft_tokens,
-                &runtime.target,
-            )?,
-            budget: decode.budget(),
-            sizing: Sizing::Measured,
+            drafter: drafting.drafter(&runtime.target)?,
+            budget: drafting.budget,
+            sizing: drafting.sizing,
             verification: decode.verify.into(),
         })?;
         Ok(Self {
@@ -52,6 +53,7 @@ impl<'a> Answer<'a> {
             session,
             sequence,
             stop: decode.stop.clone(),
+            method: drafting.method,
         })
     }
 
@@ -90,6 +92,11 @@ impl<'a> Answer<'a> {
             ids,
             finish: finish.filter(|_| !interrupted),
         })
+    }
+
+    /// The method that drafts.
+    pub fn method(&self) -> Method {
+        self.method
     }
 
     /// Counts and times of the last answer.

@@ -1,11 +1,15 @@
 //! A loaded model and how it answers: what `generate` and `chat` share.
 
 mod answer;
+mod drafting;
+mod heads;
 mod method;
 mod options;
 mod report;
+mod tree_arg;
 mod verify;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +23,7 @@ use eaglet_core::weights::ModelFile;
 use indicatif::ProgressBar;
 
 pub use answer::{Answer, Reply};
+pub use drafting::{DraftArgs, Drafting};
 pub use method::Method;
 pub use options::{DecodeArgs, ModelArgs};
 pub use report::{Report, summary};
@@ -40,11 +45,34 @@ pub struct Runtime {
     pub load: Duration,
 }
 
-impl Runtime {
-    /// Finds (or fetches) the model and loads it.
-    pub fn load(args: &ModelArgs, context: &Context) -> Result<Self, Failure> {
+/// A device and a model that is on this machine, not yet loaded: there is time to refuse
+/// what does not go with it.
+pub struct Found<'a> {
+    args: &'a ModelArgs,
+    backend: Backend,
+    /// Where the model lies.
+    pub path: PathBuf,
+}
+
+impl<'a> Found<'a> {
+    /// Opens the device, and finds or fetches the model.
+    pub fn new(args: &'a ModelArgs, context: &Context) -> Result<Self, Failure> {
         let backend = eaglet_backends::open(args.device, args.threads)?;
         let path = context.model(&args.model)?;
+        Ok(Self {
+            args,
+            backend,
+            path,
+        })
+    }
+
+    /// Loads the model.
+    pub fn load(self, context: &Context) -> Result<Runtime, Failure> {
+        let Self {
+            args,
+            backend,
+            path,
+        } = self;
         let start = Instant::now();
         let file = ModelFile::open(&path)?;
         let options = LoadOptions {
@@ -64,7 +92,7 @@ impl Runtime {
             (text, target)
         });
         bar.finish_and_clear();
-        Ok(Self {
+        Ok(Runtime {
             name: args.model.to_string(),
             backend,
             target: Arc::new(target?),
@@ -72,12 +100,19 @@ impl Runtime {
             load: start.elapsed(),
         })
     }
+}
+
+impl Runtime {
+    /// Finds (or fetches) the model and loads it.
+    pub fn load(args: &ModelArgs, context: &Context) -> Result<Self, Failure> {
+        Found::new(args, context)?.load(context)
+    }
 
     /// A session for one sequence.
-    pub fn session(&self, decode: &DecodeArgs) -> Result<Session, Failure> {
+    pub fn session(&self, drafting: &Drafting) -> Result<Session, Failure> {
         let options = SessionOptions {
             sequences: 1,
-            nodes: decode.budget().nodes,
+            nodes: drafting.budget.nodes,
         };
         Ok(Session::new(self.target.clone(), options)?)
     }

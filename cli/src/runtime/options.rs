@@ -1,16 +1,12 @@
 //! The flags of everything that runs a model, checked.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
 use eaglet_backends::DeviceSpec;
-use eaglet_core::draft::Budget;
 use eaglet_core::sample::{Penalties, Sampling};
 use eaglet_core::text::StopStrings;
 use eaglet_core::weights::Dtype;
 
-use super::Method;
+use super::DraftArgs;
 use super::verify::Verify;
 use crate::error::Failure;
 use crate::store::{DEFAULT_MODEL, ModelRef};
@@ -44,24 +40,6 @@ pub struct ModelArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Decoding options")]
 pub struct DecodeArgs {
-    /// What drafts tokens; the text is the same with each, unless --verify says otherwise
-    #[arg(long, value_enum, default_value = "ngram")]
-    pub method: Method,
-
-    /// The head of eagle2 or eagle3 (a folder with config.json and model.safetensors), or
-    /// the model of small-model (a GGUF file or a folder)
-    #[arg(long, value_name = "PATH")]
-    pub draft: Option<PathBuf>,
-
-    /// Tokens drafted in a round, 64 at most; only those likely to pay are verified
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 8,
-        value_parser = RangedU64ValueParser::<usize>::new().range(..=64)
-    )]
-    pub draft_tokens: usize,
-
     /// Which drafted tokens stand, above temperature 0 (at 0 all rules are one); with
     /// another rule than exact every drafted token is verified, whether it pays or not
     #[arg(long, value_enum, value_name = "RULE", default_value = "exact")]
@@ -141,6 +119,10 @@ pub struct DecodeArgs {
     /// End the answer before this text; repeatable
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
+
+    /// What drafts.
+    #[command(flatten)]
+    pub draft: DraftArgs,
 }
 
 impl DecodeArgs {
@@ -148,15 +130,7 @@ impl DecodeArgs {
     pub fn check(&self) -> Result<(), Failure> {
         self.sampling().check()?;
         StopStrings::new(self.stop.clone())?;
-        self.method.check(self.draft.as_deref())
-    }
-
-    /// What a round may draft.
-    pub fn budget(&self) -> Budget {
-        Budget {
-            nodes: self.draft_tokens,
-            depth: self.draft_tokens,
-        }
+        self.draft.check()
     }
 
     /// What shapes the draws; the engine checks it.

@@ -2,10 +2,9 @@
 
 use std::fs;
 
-use eaglet_core::engine::Stats;
 use serde::Serialize;
 
-use super::{DecodeArgs, Reply, Runtime};
+use super::{Answer, DecodeArgs, Reply, Runtime};
 
 /// The object that `generate --json` prints. Its names are a contract.
 #[derive(Serialize)]
@@ -50,8 +49,9 @@ impl<'a> Report<'a> {
         decode: &DecodeArgs,
         prompt: &'a [u32],
         reply: &'a Reply,
-        stats: &Stats,
+        answer: &Answer<'_>,
     ) -> Self {
+        let stats = answer.stats();
         Self {
             text: &reply.text,
             prompt_ids: prompt,
@@ -60,7 +60,7 @@ impl<'a> Report<'a> {
             model: &runtime.name,
             device: &runtime.backend.name,
             dtype: runtime.target.dtype().to_string(),
-            method: decode.method.name(),
+            method: answer.method().name(),
             verify: decode.verify.name(),
             seed: decode.seed,
             stats: Numbers {
@@ -86,13 +86,15 @@ impl<'a> Report<'a> {
 }
 
 /// One line for people.
-pub fn summary(runtime: &Runtime, stats: &Stats) -> String {
+pub fn summary(runtime: &Runtime, answer: &Answer<'_>) -> String {
+    let stats = answer.stats();
     format!(
-        "{} tokens, {:.1} tokens/s (tau {:.2}); prompt {} tokens ({} cached), \
+        "{} tokens, {:.1} tokens/s with {} (tau {:.2}); prompt {} tokens ({} cached), \
          first token after {:.0} ms; \
          {} {} on {} ({})",
         stats.generated_tokens,
         stats.decode_rate(),
+        answer.method().name(),
         stats.tau(),
         stats.prompt_tokens,
         stats.reused_tokens,

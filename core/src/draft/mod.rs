@@ -2,21 +2,34 @@
 
 mod drawn;
 mod eagle;
+mod fill;
+mod lookahead;
+mod medusa;
 mod ngram;
 mod plain;
+mod shaping;
 mod small_model;
+#[cfg(test)]
+mod testing;
+mod union;
 
 use std::future::Future;
 use std::pin::Pin;
 
+use shaping::Candidates;
+
 pub use drawn::Drawn;
 pub use eagle::{
-    Agreement, Eagle, Eagle1, Eagle3, Growth, Head, HeadCheckpoint, HeadFile, HeadInfo, HeadKind,
+    Agreement, Eagle, Eagle1, Eagle3, Head, HeadCheckpoint, HeadFile, HeadInfo, HeadKind,
     load_head, probe,
 };
+pub use lookahead::{Lookahead, LookaheadOptions};
+pub use medusa::{Medusa, MedusaHeads, load_medusa};
 pub use ngram::{Ngram, NgramOptions};
 pub use plain::Plain;
+pub use shaping::{Growth, Shaping};
 pub use small_model::SmallModel;
+pub use union::Union;
 
 use crate::error::Result;
 use crate::model::Features;
@@ -88,6 +101,18 @@ pub trait Drafter {
     fn observe(&mut self, observation: Observation<'_>) -> Result<()> {
         let _ = observation;
         Ok(())
+    }
+
+    /// Whether it wants to hear of the target's choices: see [`Drafter::note_choices`].
+    fn wants_choices(&self) -> bool {
+        false
+    }
+
+    /// Takes note of the target's most likely token after every node of a tree that was
+    /// verified, accepted or not. Called once a round, before [`Drafter::observe`], on
+    /// drafters that want it. The tree is what was left of the proposal.
+    fn note_choices(&mut self, tree: &Tree, choices: &[u32]) {
+        let _ = (tree, choices);
     }
 
     /// Forgets everything from position `len` on: the sequence went back to it. Returns

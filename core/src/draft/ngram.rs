@@ -38,9 +38,9 @@ impl Default for NgramOptions {
 pub struct Ngram(pub NgramOptions);
 
 impl Ngram {
-    /// The tree below the last token of `context`: continuations of the longest suffix
-    /// that occurred before, its latest occurrence first.
-    fn lookup(&self, context: &[u32], budget: Budget) -> Tree {
+    /// The longest suffix of `context` that occurred before, as its length, and the tree of
+    /// what followed it, its latest occurrence first. Length 0: none did.
+    pub(super) fn lookup(&self, context: &[u32], budget: Budget) -> (usize, Tree) {
         let end = context.len();
         let mut tree = Tree::new(context.last().copied().unwrap_or_default());
         let copied = self.0.copied.min(budget.depth);
@@ -63,16 +63,16 @@ impl Ngram {
                 }
             }
             if branches > 0 {
-                break;
+                return (n, tree);
             }
         }
-        tree
+        (0, tree)
     }
 }
 
 /// How likely each copied token is to be right after a match of `n` tokens: a rough
 /// guess, which the engine corrects by what it sees.
-fn chance(n: usize) -> f32 {
+pub(super) fn chance(n: usize) -> f32 {
     1.0 - 0.8f32.powi(n as i32)
 }
 
@@ -86,7 +86,7 @@ impl Drafter for Ngram {
         context: &'a [u32],
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
-        Box::pin(ready(Ok(self.lookup(context, budget))))
+        Box::pin(ready(Ok(self.lookup(context, budget).1)))
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     const ROOM: Budget = Budget { nodes: 8, depth: 8 };
 
     fn lookup(options: NgramOptions, context: &[u32], budget: Budget) -> Tree {
-        Ngram(options).lookup(context, budget)
+        Ngram(options).lookup(context, budget).1
     }
 
     fn chain(root: u32, tokens: &[u32], n: usize) -> Tree {

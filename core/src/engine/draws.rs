@@ -1,11 +1,13 @@
 //! The target's own tokens, from what came back from the device.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 
 use super::sequence::Sequence;
 use super::session::Session;
 use crate::error::Result;
-use crate::sample::Distribution;
+use crate::sample::{Distribution, argmax};
 
 impl Session {
     /// The one readback of a round: token ids where every sequence takes the most likely
@@ -29,6 +31,18 @@ pub(super) enum Draws {
 }
 
 impl Draws {
+    /// The most likely token after each of some rows, whatever shapes the draws. To be
+    /// asked before anything is drawn from those rows.
+    pub(super) fn choices(&self, rows: Range<usize>) -> Vec<u32> {
+        match self {
+            Self::Ids(ids) => ids[rows].to_vec(),
+            Self::Logits(values, vocab) => {
+                let logits = &values[rows.start * vocab..rows.end * vocab];
+                logits.chunks_exact(*vocab).map(argmax).collect()
+            }
+        }
+    }
+
     /// The target's token after a row whose tokens are the sequence's own and `path`.
     pub(super) fn at(
         &mut self,

@@ -129,6 +129,13 @@ impl Session {
         let mut draws = self.draws(logits).await?;
         let time = start.elapsed();
         self.costs.record(count, time);
+        for share in shares {
+            let drafter = &mut self.sequences[share.sequence].options.drafter;
+            if drafter.wants_choices() {
+                let rows = share.first_row..share.first_row + share.tree.len();
+                drafter.note_choices(&share.tree, &draws.choices(rows));
+            }
+        }
         let judge = |share: &Share| {
             let sequence = &self.sequences[share.sequence];
             draws.judge(share.first_row, &share.tree, &share.drawn, sequence)

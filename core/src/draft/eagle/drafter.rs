@@ -9,9 +9,10 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor};
 
 use super::Head;
-use super::grow::{Candidates, Growth, grow};
+use super::grow::grow;
 use crate::cache::{KvPool, Table};
-use crate::draft::{Budget, Drafter, Drawn, Observation};
+use crate::draft::fill::fill;
+use crate::draft::{Budget, Candidates, Drafter, Drawn, Observation, Shaping};
 use crate::error::Result;
 use crate::model::{Features, Transformer};
 use crate::ops::{Async, Ops, Rows};
@@ -24,7 +25,7 @@ pub struct Eagle {
     name: &'static str,
     head: Rc<dyn Head>,
     ops: Arc<dyn Ops>,
-    growth: Growth,
+    pub(super) shaping: Shaping,
     /// Tokens of the target.
     vocab: usize,
     cache: KvPool,
@@ -37,7 +38,8 @@ pub struct Eagle {
 
 impl Eagle {
     /// A drafter for one sequence. `name` is the method's, as users know it; drafters of
-    /// several sequences can share a head.
+    /// several sequences can share a head. `shaping` is a [`Growth`](crate::draft::Growth)
+    /// (EAGLE-2) or a [`Shape`](crate::tree::Shape) (EAGLE-1).
     ///
     /// # Errors
     /// The device has not enough memory.
@@ -45,17 +47,22 @@ impl Eagle {
         name: &'static str,
         head: impl Into<Rc<dyn Head>>,
         target: &Transformer,
-        growth: Growth,
+        shaping: impl Into<Shaping>,
     ) -> Result<Self> {
-        let head = head.into();
+        let (head, shaping) = (head.into(), shaping.into());
         let ops = target.ops().clone();
-        let slots = target.context() + (growth.top_k * growth.depth).max(growth.nodes);
+        // The text, and the nodes of one tree that are expanded.
+        let slots = target.context()
+            + match &shaping {
+                Shaping::Dynamic(growth) => (growth.top_k * growth.depth).max(growth.nodes),
+                Shaping::Static(shape) => shape.len(),
+            };
         let cache = KvPool::new(&*ops, 1, slots, head.heads(), DType::F32)?;
         Ok(Self {
             name,
             head,
             ops,
-            growth,
+            shaping,
             vocab: target.config().vocab,
             cache,
             pairs: Table::default(),
@@ -94,7 +101,7 @@ impl Eagle {
     /// The likeliest tokens after each output of a level.
     async fn candidates(&self, level: &Level) -> Result<Vec<Candidates>> {
         let logits = self.head.logits(&level.outputs)?;
-        let mut all = self.ops.top_k(&logits, self.growth.top_k).await?;
+        let mut all = self.ops.top_k(&logits, self.shaping.width()).await?;
         for (index, _) in all.iter_mut().flatten() {
             *index = self.head.token(*index);
         }
@@ -117,26 +124,17 @@ impl Eagle {
         Ok(values.chunks_exact(width).map(spread).collect())
     }
 
-    /// Takes in what became final. Returns how far a tree may grow and its first level,
-    /// or nothing where this round has none.
-    pub(super) fn begin(
-        &mut self,
-        context: &[u32],
-        budget: Budget,
-    ) -> Result<Option<(Growth, Level)>> {
+    /// Takes in what became final. Returns the level that a tree begins with, or nothing
+    /// where this round has none.
+    pub(super) fn begin(&mut self, context: &[u32], budget: Budget) -> Result<Option<Level>> {
         // Every position but the root's has a feature, here or in the cache; a drafter
         // that came late, or has no room, sits the round out.
         let seen = self.pairs.len() + self.waiting_rows;
         if seen + 1 != context.len() || self.waiting.is_empty() || budget.nodes == 0 {
             return Ok(None);
         }
-        let growth = Growth {
-            depth: self.growth.depth.min(budget.depth),
-            nodes: self.growth.nodes.min(budget.nodes),
-            ..self.growth
-        };
-        let last = self.extend(context)?.filter(|_| growth.depth > 0);
-        Ok(last.map(|last| (growth, Level::new(last))))
+        let last = self.extend(context)?.filter(|_| budget.depth > 0);
+        Ok(last.map(Level::new))
     }
 
     /// Runs nodes of a tree, children of those of `level`, which they become.
@@ -161,21 +159,25 @@ impl Eagle {
 
     async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
         let root = context.last().copied().unwrap_or_default();
-        let Some((growth, mut level)) = self.begin(context, budget)? else {
+        let Some(mut level) = self.begin(context, budget)? else {
             return Ok(Tree::new(root));
         };
-        let tree = self.grow(root, growth, &mut level).await;
+        let tree = self.plant(root, budget, &mut level).await;
         self.end(level);
         tree
     }
 
-    async fn grow(&mut self, root: u32, growth: Growth, level: &mut Level) -> Result<Tree> {
+    async fn plant(&mut self, root: u32, budget: Budget, level: &mut Level) -> Result<Tree> {
         let first = self.candidates(level).await?.pop().unwrap_or_default();
-        grow(root, first, growth, async |tree, frontier| {
+        let shaping = self.shaping.clone();
+        let expand = async |tree: &Tree, frontier: &[usize]| {
             self.expand(level, tree, frontier)?;
             self.candidates(level).await
-        })
-        .await
+        };
+        match &shaping {
+            Shaping::Dynamic(growth) => grow(root, first, growth.within(budget), expand).await,
+            Shaping::Static(shape) => fill(root, first, shape, budget, expand).await,
+        }
     }
 }
 

@@ -4,22 +4,9 @@
 //! (2024), section 4: the most likely nodes of a level are expanded, and of all that was
 //! drafted the most likely are verified.
 
+use crate::draft::{Candidates, Growth};
 use crate::error::Result;
 use crate::tree::Tree;
-
-/// The shape that a tree may grow into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Growth {
-    /// Children of a node, and nodes of a level that are expanded.
-    pub top_k: usize,
-    /// The deepest level; the first one costs no pass of its own.
-    pub depth: usize,
-    /// Nodes kept below the root.
-    pub nodes: usize,
-}
-
-/// Candidates for a child: (token, log-probability), most likely first.
-pub(super) type Candidates = Vec<(u32, f32)>;
 
 /// Grows a tree. `first` are the root's candidates; `expand` gives those of each node of
 /// a level, in one pass of the head.
@@ -91,6 +78,7 @@ fn most_likely(nodes: &[usize], scores: &[f32], count: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draft::testing::now;
     use crate::sample::uniform;
 
     /// Candidates of a node that depend on its path alone.
@@ -116,7 +104,7 @@ mod tests {
     }
 
     fn grown(growth: Growth) -> Tree {
-        pollster_like(grow(
+        now(grow(
             99,
             candidates(&[], growth.top_k),
             growth,
@@ -125,16 +113,7 @@ mod tests {
                 Ok(level.iter().map(of).collect())
             },
         ))
-    }
-
-    /// Runs a future that never waits.
-    fn pollster_like(future: impl Future<Output = Result<Tree>>) -> Tree {
-        let mut future = std::pin::pin!(future);
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match future.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(tree) => tree.unwrap(),
-            std::task::Poll::Pending => panic!("it waited"),
-        }
+        .unwrap()
     }
 
     /// All paths that the growth rule can reach, by brute force: level by level.
@@ -187,9 +166,10 @@ mod tests {
             nodes: 2,
         };
         let sure = || vec![(1, 0.0), (2, f32::NEG_INFINITY)];
-        let tree = pollster_like(grow(9, sure(), growth, async |_, level| {
+        let tree = now(grow(9, sure(), growth, async |_, level| {
             Ok(level.iter().map(|_| sure()).collect())
-        }));
+        }))
+        .unwrap();
         assert_eq!(tokens(&tree, 2), [1, 1]);
     }
 }

@@ -21,7 +21,6 @@ mod save;
 pub use drafter::Eagle;
 pub use eagle1::Eagle1;
 pub use eagle3::Eagle3;
-pub use grow::Growth;
 pub use load::load_head;
 pub use open::{HeadCheckpoint, HeadInfo, HeadKind};
 pub use probe::{Agreement, probe};

@@ -209,14 +209,17 @@ impl HeadCheckpoint {
             None => "medusa_head.",
         };
         let (hidden, _) = self.matrix(&format!("{prefix}0.0.linear.weight"))?;
-        let (vocab, _) = self.matrix(&format!("{prefix}0.1.weight"))?;
+        // Heads without an output layer of their own use the target's.
+        let block = |k: &usize| self.shape(&format!("{prefix}0.{k}.linear.weight"));
+        let blocks = (0..).take_while(|k| block(k).is_some()).count();
+        let output = self.shape(&format!("{prefix}0.{blocks}.weight"));
         Ok(HeadInfo {
             kind: HeadKind::Medusa,
             hidden,
             target_hidden: hidden,
             intermediate: 0,
             heads: None,
-            vocab: Some(vocab),
+            vocab: output.and_then(|shape| shape.first()).copied(),
             draft_vocab: None,
             taps: Some(Vec::new()),
             rope_theta: 10_000.0,

@@ -1,8 +1,7 @@
 //! EAGLE-1's way above temperature 0: a tree of fixed shape whose tokens are drawn.
 
-use super::Growth;
 use super::drafter::{Eagle, Level};
-use crate::draft::{Budget, Drawn};
+use crate::draft::{Budget, Drawn, Growth, Shaping};
 use crate::error::Result;
 use crate::sample::{Sampling, Stream, uniform_in};
 use crate::tree::Tree;
@@ -22,10 +21,12 @@ impl Eagle {
             context,
             sampling,
         };
-        if let Some((growth, mut level)) = self.begin(context, budget)? {
-            let done = self
-                .draw_levels(&mut drawing, &mut level, &shape(growth))
-                .await;
+        if let Some(mut level) = self.begin(context, budget)? {
+            let places = match &self.shaping {
+                Shaping::Dynamic(growth) => cheapest(growth.within(budget)),
+                Shaping::Static(shape) => shape.ranks(budget.nodes, budget.depth),
+            };
+            let done = self.draw_levels(&mut drawing, &mut level, &places).await;
             self.end(level);
             done?;
         }
@@ -84,10 +85,10 @@ impl Drawing<'_> {
     }
 }
 
-/// Where children are drawn: a tree whose tokens are ranks, 0 the child drawn first. The
-/// ranks of a path are what it costs, plus one each; the cheapest paths are taken. Which
+/// Where children are drawn if no shape is given: a tree whose tokens are ranks, 0 the
+/// child drawn first. The ranks of a path are what it costs, plus one each; the cheapest paths are taken. Which
 /// these are depends on no token.
-fn shape(growth: Growth) -> Tree {
+fn cheapest(growth: Growth) -> Tree {
     let mut shape = Tree::new(0);
     let mut costs = vec![0];
     while shape.len() <= growth.nodes {
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     fn paths(top_k: usize, depth: usize, nodes: usize) -> Vec<Vec<u32>> {
-        let shape = shape(Growth {
+        let shape = cheapest(Growth {
             top_k,
             depth,
             nodes,

@@ -1,5 +1,10 @@
 //! A tree of drafted tokens. No tensors here: a forward pass sees it as rows with paths.
 
+pub mod published;
+mod shape;
+
+pub use shape::Shape;
+
 /// Drafted tokens that continue the last emitted one, the root.
 ///
 /// Node 0 is the root; every other node comes after its parent, so a path is read by
@@ -51,6 +56,30 @@ impl Tree {
     pub fn graft(&mut self, parent: usize, tokens: &[u32], chance: f32) {
         let add = |node, &token: &u32| self.add(node, token, chance);
         tokens.iter().fold(parent, add);
+    }
+
+    /// Raises the estimate of a node that another source of drafts believes in too;
+    /// never lowers it.
+    pub fn raise(&mut self, node: usize, chance: f32) {
+        self.chances[node] = self.chances[node].max(chance.min(1.0));
+    }
+
+    /// Drops all but the `count` nodes below the root that are likeliest to be accepted,
+    /// their ancestors included. Where chances tie the earlier node stays, so that no
+    /// child outlives its parent.
+    pub fn keep_likeliest(&mut self, count: usize) {
+        if self.len() <= count + 1 {
+            return;
+        }
+        let mut reach = vec![1.0f32];
+        for node in 1..self.len() {
+            reach.push(reach[self.parent(node)] * self.chances[node]);
+        }
+        let mut order: Vec<usize> = (1..self.len()).collect();
+        order.sort_by(|&a, &b| reach[b].total_cmp(&reach[a]).then(a.cmp(&b)));
+        let mut keep = vec![false; self.len()];
+        order[..count].iter().for_each(|&node| keep[node] = true);
+        self.retain(&keep);
     }
 
     /// Drops every node that `keep` (one entry a node) does not hold, and with a node
@@ -147,5 +176,35 @@ mod tests {
         let mut expected = Tree::chain(7, &[1]);
         expected.graft(0, &[1, 4], 1.0);
         assert_eq!(tree, expected);
+    }
+
+    #[test]
+    fn the_likeliest_nodes_stay_and_stay_connected() {
+        let mut tree = Tree::new(7);
+        tree.graft(0, &[1, 2], 0.5);
+        tree.graft(0, &[3, 4], 0.9);
+        tree.graft(0, &[5], 0.5);
+        tree.keep_likeliest(3);
+        let mut expected = Tree::new(7);
+        expected.graft(0, &[1], 0.5);
+        expected.graft(0, &[3, 4], 0.9);
+        assert_eq!(tree, expected);
+        // Certain and hopeless children tie with their parents and come after them.
+        for chance in [1.0, 0.0] {
+            let mut tree = Tree::new(7);
+            tree.graft(0, &[1, 2, 3], chance);
+            tree.keep_likeliest(2);
+            assert_eq!((tree.len(), tree.height()), (3, 2));
+        }
+    }
+
+    #[test]
+    fn estimates_only_rise() {
+        let mut tree = Tree::new(7);
+        let node = tree.add(0, 1, 0.5);
+        tree.raise(node, 0.3);
+        assert_eq!(tree.chance(node), 0.5);
+        tree.raise(node, 2.0);
+        assert_eq!(tree.chance(node), 1.0);
     }
 }

@@ -1,0 +1,101 @@
+//! Trained heads: where they lie beside a model, and how they are loaded.
+
+use std::path::{Path, PathBuf};
+
+use eaglet_core::draft::{Head, HeadCheckpoint, MedusaHeads, load_medusa};
+use eaglet_core::model::Transformer;
+use eaglet_core::weights::Dtype;
+
+use super::Method;
+use crate::error::Failure;
+
+/// Folders of heads and the method that is best with each, the best first.
+const FOLDERS: [(&str, Method); 4] = [
+    ("eagle3", Method::Eagle3),
+    ("eagle2", Method::Eagle2),
+    ("eagle1", Method::Eagle2),
+    ("medusa", Method::Medusa),
+];
+
+/// The best head that lies beside a model, and the method that drafts with it: a folder
+/// `eagle3` (else `eagle2`, `eagle1`, `medusa`) inside a model's folder; next to a file
+/// `NAME.gguf`, the folder `NAME.eagle3` or `eagle3`, and so on.
+pub fn beside(model: &Path) -> Option<(Method, PathBuf)> {
+    let mut folders = FOLDERS.iter();
+    folders.find_map(|&(name, method)| Some((method, folder(model, name)?)))
+}
+
+/// The head beside a model that a method can draft with. EAGLE-1 and EAGLE-2 share theirs.
+pub fn of(method: Method, model: &Path) -> Option<PathBuf> {
+    let method = match method {
+        Method::Eagle1 => Method::Eagle2,
+        other => other,
+    };
+    let mut folders = FOLDERS.iter().filter(|(_, of)| *of == method);
+    folders.find_map(|(name, _)| folder(model, name))
+}
+
+fn folder(model: &Path, name: &str) -> Option<PathBuf> {
+    let candidates = match model.is_dir() {
+        true => vec![model.join(name)],
+        false => {
+            let stem = model.file_stem()?.to_str()?;
+            let own = model.with_file_name(format!("{stem}.{name}"));
+            vec![own, model.with_file_name(name)]
+        }
+    };
+    candidates.into_iter().find(|folder| folder.is_dir())
+}
+
+/// An EAGLE head from its file or folder; in f16, whatever the target is stored in.
+pub fn eagle(path: &Path, target: &Transformer) -> Result<Box<dyn Head>, Failure> {
+    Ok(HeadCheckpoint::open(path)?.load(target, Dtype::F16)?)
+}
+
+/// Medusa heads from their file or folder; in f16.
+pub fn medusa(path: &Path, target: &Transformer) -> Result<MedusaHeads, Failure> {
+    let tensors = HeadCheckpoint::open(path)?.tensors;
+    Ok(load_medusa(tensors, target, Dtype::F16)?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_best_head_beside_a_model_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let (model, file) = (at("model"), at("a.b.gguf"));
+        fs::create_dir(&model).unwrap();
+        fs::write(&file, "").unwrap();
+        assert_eq!((beside(&model), beside(&file)), (None, None));
+        // From the last choice to the first, in the folder and next to the file.
+        for (name, method) in [
+            ("medusa", Method::Medusa),
+            ("eagle1", Method::Eagle2),
+            ("eagle2", Method::Eagle2),
+            ("eagle3", Method::Eagle3),
+        ] {
+            let (inside, next) = (model.join(name), at(name));
+            fs::create_dir(&inside).unwrap();
+            assert_eq!(beside(&model), Some((method, inside)));
+            fs::create_dir(&next).unwrap();
+            assert_eq!(beside(&file), Some((method, next)));
+            let own = at(&format!("a.b.{name}"));
+            fs::create_dir(&own).unwrap();
+            assert_eq!(beside(&file), Some((method, own)));
+        }
+        assert_eq!(of(Method::Eagle1, &model), Some(model.join("eagle2")));
+        assert_eq!(of(Method::Medusa, &file), Some(at("a.b.medusa")));
+        assert_eq!(of(Method::Plain, &file), None);
+        // A file that is called so is no head.
+        let lone = at("lone");
+        fs::create_dir(&lone).unwrap();
+        fs::write(lone.join("eagle3"), "").unwrap();
+        assert_eq!(beside(&lone), None);
+    }
+}
