@@ -41,7 +41,7 @@ impl<'a> Answer<'a> {
             drafter: decode.method.drafter(
                 decode.draft.as_deref(),
                 decode.draft_tokens,
-                &runtime.target,
+                runtime,
             )?,
             budget: decode.budget(),
             sizing: Sizing::Measured,

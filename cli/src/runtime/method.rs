@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use eaglet_core::draft::{
-    self, Drafter, Eagle, Growth, Head, Ngram, NgramOptions, Plain, SmallModel,
+    Drafter, Eagle, Growth, HeadKind, Ngram, NgramOptions, Plain, SmallModel,
 };
 use eaglet_core::model::{LoadOptions, Transformer};
-use eaglet_core::weights::{Dtype, ModelFile, NamedTensors};
+use eaglet_core::weights::ModelFile;
 
+use super::{Runtime, head};
 use crate::error::Failure;
 
 /// The methods of drafting.
@@ -52,24 +53,22 @@ impl Method {
         }
     }
 
-    /// A drafter of `tokens` tokens a round at most, for one sequence of `target`.
+    /// A drafter of `tokens` tokens a round at most, for one sequence of the model.
     pub fn drafter(
         self,
         draft: Option<&Path>,
         tokens: usize,
-        target: &Transformer,
+        runtime: &Runtime,
     ) -> Result<Box<dyn Drafter>, Failure> {
         self.check(draft)?;
+        let target = &*runtime.target;
         Ok(match (self, draft) {
-            (Self::Eagle2 | Self::Eagle3, Some(folder)) => {
-                let head = load_head(folder, target)?;
-                if (self == Self::Eagle3) == head.taps().is_empty() {
-                    return Err(Failure::Input(format!(
-                        "{} holds the head of another method than {}",
-                        folder.display(),
-                        self.name()
-                    )));
-                }
+            (Self::Eagle2 | Self::Eagle3, Some(path)) => {
+                let kind = match self {
+                    Self::Eagle3 => HeadKind::Eagle3,
+                    _ => HeadKind::Eagle1,
+                };
+                let head = head::load(path, kind, self.name(), runtime)?;
                 let growth = Growth {
                     top_k: 4,
                     depth: 5,
@@ -90,13 +89,4 @@ impl Method {
             _ => Box::new(Plain),
         })
     }
-}
-
-/// A head from its folder; in f16, whatever the target is stored in.
-fn load_head(folder: &Path, target: &Transformer) -> Result<Box<dyn Head>, Failure> {
-    let config = folder.join("config.json");
-    let text = std::fs::read(&config)
-        .map_err(|e| Failure::Input(format!("cannot read {}: {e}", config.display())))?;
-    let tensors = NamedTensors::open(&folder.join("model.safetensors"))?;
-    Ok(draft::load_head(tensors, &text, target, Dtype::F16)?)
 }

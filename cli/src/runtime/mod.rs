@@ -1,6 +1,7 @@
 //! A loaded model and how it answers: what `generate` and `chat` share.
 
 mod answer;
+mod head;
 mod method;
 mod options;
 mod report;

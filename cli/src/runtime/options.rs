@@ -48,8 +48,9 @@ pub struct DecodeArgs {
     #[arg(long, value_enum, default_value = "ngram")]
     pub method: Method,
 
-    /// The head of eagle2 or eagle3 (a folder with config.json and model.safetensors), or
-    /// the model of small-model (a GGUF file or a folder)
+    /// The head of eagle2 or eagle3 (a .gguf file, a .safetensors file beside its
+    /// config.json, or a folder with either), or the model of small-model (a GGUF file or
+    /// a folder)
     #[arg(long, value_name = "PATH")]
     pub draft: Option<PathBuf>,
 
