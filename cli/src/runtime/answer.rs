@@ -43,7 +43,7 @@ impl<'a> Answer<'a> {
                 eos: runtime.text.tokenizer.eos_ids().to_vec(),
                 max_tokens: decode.max_tokens,
             },
-            drafter: drafting.drafter(&runtime.target)?,
+            drafter: drafting.drafter(runtime)?,
             budget: drafting.budget,
             sizing: drafting.sizing,
             verification: decode.verify.into(),

@@ -14,7 +14,7 @@ use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::weights::ModelFile;
 
 use super::tree_arg::{TreeArg, lookahead};
-use super::{Method, heads};
+use super::{Method, Runtime, head, heads};
 use crate::error::Failure;
 
 /// What drafts tokens, as typed.
@@ -235,23 +235,17 @@ impl DraftArgs {
 }
 
 impl Drafting {
-    /// A drafter for one sequence of `target`.
-    pub fn drafter(&self, target: &Transformer) -> Result<Box<dyn Drafter>, Failure> {
+    /// A drafter for one sequence of the model.
+    pub fn drafter(&self, runtime: &Runtime) -> Result<Box<dyn Drafter>, Failure> {
+        let target = &*runtime.target;
         let drafter: Box<dyn Drafter> = match (self.method, &self.draft) {
-            (Method::Eagle1 | Method::Eagle2 | Method::Eagle3, Some(folder)) => {
-                let head = heads::eagle(folder, target)?;
-                if (self.method == Method::Eagle3) == head.taps().is_empty() {
-                    return Err(Failure::Input(format!(
-                        "{} holds the head of another method than {}",
-                        folder.display(),
-                        self.method.name()
-                    )));
-                }
+            (Method::Eagle1 | Method::Eagle2 | Method::Eagle3, Some(path)) => {
+                let head = head::eagle(path, self.method, runtime)?;
                 let (name, shaping) = (self.method.name(), self.shaping.clone());
                 Box::new(Eagle::new(name, head, target, shaping)?)
             }
             (Method::Medusa, Some(path)) => {
-                let heads = heads::medusa(path, target)?;
+                let heads = head::medusa(path, runtime)?;
                 Box::new(Medusa::new(heads, self.shaping.clone()))
             }
             (Method::SmallModel, Some(path)) => {

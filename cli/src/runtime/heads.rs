@@ -1,13 +1,8 @@
-//! Trained heads: where they lie beside a model, and how they are loaded.
+//! Where trained heads lie beside a model.
 
 use std::path::{Path, PathBuf};
 
-use eaglet_core::draft::{Head, HeadCheckpoint, MedusaHeads, load_medusa};
-use eaglet_core::model::Transformer;
-use eaglet_core::weights::Dtype;
-
 use super::Method;
-use crate::error::Failure;
 
 /// Folders of heads and the method that is best with each, the best first.
 const FOLDERS: [(&str, Method); 4] = [
@@ -45,17 +40,6 @@ fn folder(model: &Path, name: &str) -> Option<PathBuf> {
         }
     };
     candidates.into_iter().find(|folder| folder.is_dir())
-}
-
-/// An EAGLE head from its file or folder; in f16, whatever the target is stored in.
-pub fn eagle(path: &Path, target: &Transformer) -> Result<Box<dyn Head>, Failure> {
-    Ok(HeadCheckpoint::open(path)?.load(target, Dtype::F16)?)
-}
-
-/// Medusa heads from their file or folder; in f16.
-pub fn medusa(path: &Path, target: &Transformer) -> Result<MedusaHeads, Failure> {
-    let tensors = HeadCheckpoint::open(path)?.tensors;
-    Ok(load_medusa(tensors, target, Dtype::F16)?)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod answer;
 mod drafting;
+mod head;
 mod heads;
 mod method;
 mod options;

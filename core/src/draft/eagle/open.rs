@@ -1,5 +1,6 @@
 //! Finding a head's file, and what it says without a target.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::config::{HeadConfig, Taps};
@@ -25,6 +26,17 @@ pub enum HeadKind {
     Eagle3,
     /// Medusa.
     Medusa,
+}
+
+/// The usual name.
+impl fmt::Display for HeadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Eagle1 => "EAGLE-1 and EAGLE-2",
+            Self::Eagle3 => "EAGLE-3",
+            Self::Medusa => "Medusa",
+        })
+    }
 }
 
 /// A head as its file describes it. Widths are numbers of values.

@@ -1,0 +1,96 @@
+//! Heads from their files; those of EAGLE are tried on a few words before they are used.
+
+use std::io::Write;
+use std::path::Path;
+
+use eaglet_core::draft::{Head, HeadCheckpoint, HeadKind, MedusaHeads, load_medusa, probe};
+use eaglet_core::text::Special;
+use eaglet_core::weights::Dtype;
+
+use super::{Method, Runtime};
+use crate::error::Failure;
+
+/// How heads lie in memory, whatever their file holds: they change speed only, never
+/// text. Measured (`cargo bench -p eaglet-tests --bench draft`: width 576, 8192 tokens,
+/// two AVX2 cores): a pass takes 1.3 ms in q8 and 2.9 ms in f16; q4 would take 0.6 ms,
+/// and its drafts are worse.
+const DTYPE: Dtype = Dtype::Q8;
+
+/// Plain sentences, such as any model of English goes on with.
+const TEXT: &str = "The sun is a star at the center of our solar system. It gives us light and \
+                    heat, and without it there would be no life on Earth.";
+
+/// Tokens of it that are tried: more would be felt at the start.
+const TOKENS: usize = 24;
+
+/// The EAGLE head of `method` in a file or folder. Warns on standard error where it does
+/// not seem to fit the model.
+pub fn eagle(path: &Path, method: Method, runtime: &Runtime) -> Result<Box<dyn Head>, Failure> {
+    let kind = match method {
+        Method::Eagle3 => HeadKind::Eagle3,
+        _ => HeadKind::Eagle1,
+    };
+    let checkpoint = open(path, kind, method)?;
+    let key = checkpoint.taps_key();
+    let head = checkpoint.load(&runtime.target, DTYPE)?;
+    if let Some(doubt) = doubt(&*head, &key, runtime)? {
+        // A closed standard error must not stop the work.
+        let _ = writeln!(
+            anstream::stderr(),
+            "\x1b[1;33mwarning:\x1b[0m {}: {doubt}",
+            path.display()
+        );
+    }
+    Ok(head)
+}
+
+/// Medusa heads in a file or folder.
+pub fn medusa(path: &Path, runtime: &Runtime) -> Result<MedusaHeads, Failure> {
+    let tensors = open(path, HeadKind::Medusa, Method::Medusa)?.tensors;
+    Ok(load_medusa(tensors, &runtime.target, DTYPE)?)
+}
+
+/// Opens a head, which must be of a kind.
+fn open(path: &Path, kind: HeadKind, method: Method) -> Result<HeadCheckpoint, Failure> {
+    let checkpoint = HeadCheckpoint::open(path)?;
+    let held = match checkpoint.kind() {
+        Some(found) if found == kind => return Ok(checkpoint),
+        Some(found) => format!(
+            "the head of another method than {}: one of {found}",
+            method.name()
+        ),
+        None => "no head that eaglet knows".into(),
+    };
+    let path = path.display();
+    Err(Failure::Input(format!("{path} holds {held}")))
+}
+
+/// What speaks against a head, if anything does.
+fn doubt(head: &dyn Head, taps_key: &str, runtime: &Runtime) -> Result<Option<String>, Failure> {
+    let mut tokens = runtime.text.tokenizer.encode(TEXT, Special::Parse)?;
+    tokens.truncate(TOKENS.min(runtime.target.context()));
+    if tokens.len() < 3 {
+        return Ok(None); // A context in which nothing can be drafted either.
+    }
+    let agreement = match pollster::block_on(probe(head, &runtime.target, &tokens)) {
+        Ok(agreement) if agreement.is_none() => agreement,
+        Ok(_) => return Ok(None),
+        Err(error) => return Ok(Some(format!("the head failed when it was tried: {error}"))),
+    };
+    let (hits, all) = (
+        (agreement.share * agreement.positions as f64).round(),
+        agreement.positions,
+    );
+    let fact = format!(
+        "the head agrees with the model on {hits} of {all} tokens, so drafts will be rejected \
+         (the text stays right, and is slower than it could be)"
+    );
+    Ok(Some(match agreement.better {
+        Some((taps, share)) => format!(
+            "{fact}. It sees the wrong layers: with the inputs of {taps:?} it agrees on {:.0} %; \
+             set {taps_key} to {taps:?}",
+            share * 100.0
+        ),
+        None => format!("{fact}. It is not trained, or was trained for another model"),
+    }))
+}
