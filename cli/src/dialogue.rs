@@ -39,10 +39,7 @@ impl Turn {
             "system" => Role::System,
             other => return Err(format!("nobody is called {other:?}: human, gpt or system")),
         };
-        Ok(Message {
-            role,
-            content: self.value.clone(),
-        })
+        Ok(Message::new(role, &self.value))
     }
 }
 

@@ -3,6 +3,8 @@
 mod answer;
 mod method;
 mod options;
+pub mod pool;
+mod reader;
 mod report;
 mod verify;
 
@@ -12,15 +14,16 @@ use std::time::{Duration, Instant};
 
 use eaglet_backends::Backend;
 use eaglet_core::Error;
-use eaglet_core::engine::{Session, SessionOptions};
+use eaglet_core::engine::{SequenceOptions, Session, SessionOptions};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::text::{ChatTemplate, Message, Special, TextAssets, encode_chat};
 use eaglet_core::weights::ModelFile;
 use indicatif::ProgressBar;
 
-pub use answer::{Answer, Reply};
+pub use answer::Answer;
 pub use method::Method;
 pub use options::{DecodeArgs, ModelArgs};
+pub use reader::{Reader, Reply};
 pub use report::{Report, summary};
 
 use crate::context::Context;
@@ -73,13 +76,18 @@ impl Runtime {
         })
     }
 
-    /// A session for one sequence.
-    pub fn session(&self, decode: &DecodeArgs) -> Result<Session, Failure> {
+    /// A session with room for some sequences.
+    pub fn session(&self, decode: &DecodeArgs, sequences: usize) -> Result<Session, Failure> {
         let options = SessionOptions {
-            sequences: 1,
+            sequences,
             nodes: decode.budget().nodes,
         };
         Ok(Session::new(self.target.clone(), options)?)
+    }
+
+    /// How one sequence is decoded.
+    pub fn sequence(&self, decode: &DecodeArgs) -> Result<SequenceOptions, Failure> {
+        decode.sequence(&self.target, self.text.tokenizer.eos_ids())
     }
 
     /// How conversations become text, of a model that knows conversations.

@@ -6,6 +6,8 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use eaglet_backends::DeviceSpec;
 use eaglet_core::draft::Budget;
+use eaglet_core::engine::{Limits, SequenceOptions, Sizing};
+use eaglet_core::model::Transformer;
 use eaglet_core::sample::{Penalties, Sampling};
 use eaglet_core::text::StopStrings;
 use eaglet_core::weights::Dtype;
@@ -149,6 +151,22 @@ impl DecodeArgs {
         self.sampling().check()?;
         StopStrings::new(self.stop.clone())?;
         self.method.check(self.draft.as_deref())
+    }
+
+    /// How one sequence of `target`, whose answers end with any of `eos`, is decoded.
+    pub fn sequence(&self, target: &Transformer, eos: &[u32]) -> Result<SequenceOptions, Failure> {
+        let draft = self.draft.as_deref();
+        Ok(SequenceOptions {
+            sampling: self.sampling(),
+            limits: Limits {
+                eos: eos.to_vec(),
+                max_tokens: self.max_tokens,
+            },
+            drafter: self.method.drafter(draft, self.draft_tokens, target)?,
+            budget: self.budget(),
+            sizing: Sizing::Measured,
+            verification: self.verify.into(),
+        })
     }
 
     /// What a round may draft.
