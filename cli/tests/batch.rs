@@ -100,12 +100,18 @@ fn a_prompt_that_is_too_long_does_not_take_the_others_along() {
 fn what_contradicts_a_file_of_prompts_is_refused() {
     let world = world();
     let file = ["--prompts", "prompts.jsonl"];
-    for more in [&["Hi"][..], &["--json"], &["--raw"], &["--batch", "0"]] {
-        world
-            .generate(&[&file, more].concat())
-            .refused(&[more[0]]);
+    for (more, told) in [
+        (&["Hi"][..], "[PROMPT]"),
+        (&["--json"], "--json"),
+        (&["--raw"], "--raw"),
+        (&["--batch", "0"], "--batch"),
+    ] {
+        let args = [&file, more].concat();
+        world.generate(&args).refused(&[told]);
     }
-    world.generate(&["--batch", "2", "Hi"]).refused(&["--prompts"]);
+    world
+        .generate(&["--batch", "2", "Hi"])
+        .refused(&["--prompts"]);
     world
         .generate(&["--prompts", "nowhere"])
         .refused(&["nowhere", "cannot read"]);

@@ -1,6 +1,7 @@
 //! A loaded model and how it answers: what `generate` and `chat` share.
 
 mod answer;
+pub mod memory;
 mod method;
 mod options;
 pub mod pool;
