@@ -105,7 +105,13 @@ fn a_drafter_that_knows_the_answer_is_marked() {
     ];
     let run = world.run(&[&args[..], &more].concat()).ok();
     assert!(run.out.contains("SYNTHETIC ACCEPTANCE"), "{}", run.out);
-    assert!(written(&world, "r.html").contains("SYNTHETIC ACCEPTANCE"));
+    let page = written(&world, "r.html");
+    assert!(page.contains("SYNTHETIC ACCEPTANCE"));
+    // What knows the answer is not praised where there is a method.
+    assert!(
+        page.contains("<p class=\"headline\">ngram decodes"),
+        "{page}"
+    );
     let report: Value = serde_json::from_str(&written(&world, "r.json")).unwrap();
     assert_eq!(report["identical"], true);
     assert_eq!(
@@ -139,7 +145,8 @@ fn random_weights_have_the_shape_asked_for_and_are_marked() {
     let more = ["-n", "12", "--json", "r.json", "--html", "r.html"];
     let run = world.run(&[&args[..], &more].concat()).ok();
     assert!(run.out.contains("RANDOM WEIGHTS"), "{}", run.out);
-    assert!(written(&world, "r.html").contains("RANDOM WEIGHTS"));
+    let page = written(&world, "r.html");
+    assert!(page.contains("RANDOM WEIGHTS") && page.contains("With made-up weights, ngram"));
     let report: Value = serde_json::from_str(&written(&world, "r.json")).unwrap();
     assert_eq!(report["random_weights"], true);
     assert_eq!(
@@ -147,7 +154,13 @@ fn random_weights_have_the_shape_asked_for_and_are_marked() {
         (&"q8".into(), &2.into())
     );
     assert_eq!(report["identical"], true);
-    assert_eq!(overall(&report, "plain")[0]["tokens"], 2 * 11);
+    let plain = overall(&report, "plain")[0];
+    assert_eq!(plain["tokens"], 2 * 11);
+    assert_eq!(
+        plain["prefill_tokens"],
+        2 * 128,
+        "no prompt was there already"
+    );
     // No model was looked for.
     world.assert_untouched();
 }
@@ -164,8 +177,8 @@ fn what_cannot_be_measured_is_refused_before_a_model_is_looked_for() {
         (&["--methods", "eagle3"], &["--draft PATH"]),
         (&["--methods", "ngram,ngram"], &["takes part twice"]),
         (&["--method", "ngram"], &["--methods"]),
-        (&["--methods", "ngram", "--method", "ngram"], &["--method"]),
-        (&["-t", "1"], &["--temperatures"]),
+        (&["--temperature", "1"], &["--temperatures"]),
+        (&["-t", "1"], &["-t"]),
         (
             &["--temperatures", "-1"],
             &["temperature must be 0 or more"],

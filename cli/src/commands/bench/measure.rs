@@ -52,11 +52,11 @@ impl Plan<'_> {
             let row: Result<Vec<_>, _> = self.contenders.iter().map(player).collect();
             players.push(row?);
         }
-        self.warm_up(&mut players)?;
         let rounds = self.repeats * self.questions.len() * self.temperatures.len();
         let mut steps = progress.steps("measuring", rounds * self.contenders.len());
         let mut records = Vec::new();
         for repeat in 0..self.repeats {
+            warm_up(&mut players)?;
             for number in 0..self.questions.len() {
                 for (temperature, row) in players.iter_mut().enumerate() {
                     let order = self.order(repeat + number + temperature);
@@ -87,25 +87,6 @@ impl Plan<'_> {
         Ok(records)
     }
 
-    /// Everybody answers the beginning of the first question, uncounted.
-    fn warm_up(&self, players: &mut [Vec<Player<'_>>]) -> Result<(), Failure> {
-        let Some(first) = self.questions.first() else {
-            return Ok(());
-        };
-        let question = Questions {
-            turns: first.turns[..1].to_vec(),
-            ..first.clone()
-        };
-        for row in players {
-            let mut known = None;
-            for player in row {
-                let answer = player.answer(0, &question, known.as_ref(), WARM_UP)?;
-                known.get_or_insert(answer);
-            }
-        }
-        Ok(())
-    }
-
     /// Who comes when: everybody first in turn. Where someone has to know the answer,
     /// plain decoding is always the first.
     fn order(&self, turn: usize) -> Vec<usize> {
@@ -120,6 +101,24 @@ impl Plan<'_> {
         }
         order
     }
+}
+
+/// Everybody answers something short, uncounted: caches are warm, first costs known, and
+/// no prompt that follows is in a cache already because it came last in an earlier round.
+fn warm_up(players: &mut [Vec<Player<'_>>]) -> Result<(), Failure> {
+    let question = Questions {
+        id: String::new(),
+        category: None,
+        turns: vec!["Tell me a story.".into()],
+    };
+    for row in players {
+        let mut known = None;
+        for player in row {
+            let answer = player.answer(usize::MAX, &question, known.as_ref(), WARM_UP)?;
+            known.get_or_insert(answer);
+        }
+    }
+    Ok(())
 }
 
 /// Where `other` first differs from what plain decoding said.

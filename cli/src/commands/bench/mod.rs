@@ -41,10 +41,11 @@ Examples:
   eaglet bench --questions spec_bench.jsonl --repeats 3 --json report.json
   eaglet bench --synthetic-acceptance 0.6,0.8      the engine, whatever the head
   eaglet bench --random-weights llama2-7b --dtype q4 --synthetic-acceptance 0.8 -n 64",
-    // Here there are lists of these.
-    mut_arg("method", |arg| arg.hide(true).requires("methods")),
-    mut_arg("draft", |arg| arg.hide(true).requires("methods")),
-    mut_arg("temperature", |arg| arg.hide(true).requires("temperatures")),
+    // Here there are lists of these: their flags are taken away, so that who types one is
+    // told of the list.
+    mut_arg("method", |arg| arg.hide(true).long("each-method")),
+    mut_arg("draft", |arg| arg.hide(true).long("each-draft")),
+    mut_arg("temperature", |arg| arg.hide(true).long("each-temperature").short(None)),
     mut_arg("max_tokens", |arg| {
         arg.default_value("256").help("Tokens of an answer at most")
     })
@@ -65,8 +66,7 @@ pub struct Args {
         value_name = "METHOD,..",
         value_delimiter = ',',
         default_value = "ngram",
-        value_parser = Candidate::parse,
-        conflicts_with_all = ["method", "draft"]
+        value_parser = Candidate::parse
     )]
     methods: Vec<Candidate>,
 
@@ -76,7 +76,7 @@ pub struct Args {
         value_name = "T,..",
         value_delimiter = ',',
         default_value = "0",
-        conflicts_with = "temperature"
+        allow_negative_numbers = true
     )]
     temperatures: Vec<f32>,
 
@@ -145,7 +145,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     let records = plan.run(context.progress)?;
     let report = Report::new(&plan, &records, source, bandwidth);
-    write!(anstream::stdout(), "{}", table::render(&report)).map_err(Failure::output)?;
+    // Files first: whoever reads the table may stop reading.
     if let Some(path) = &args.json {
         let json = serde_json::to_vec_pretty(&report);
         save(path, &json.map_err(|e| Failure::Runtime(e.to_string()))?)?;
@@ -153,6 +153,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(path) = &args.html {
         save(path, html::render(&report)?.as_bytes())?;
     }
+    write!(anstream::stdout(), "{}", table::render(&report)).map_err(Failure::output)?;
     report.verdict()
 }
 

@@ -179,6 +179,39 @@ impl Report {
         })
     }
 
+    /// What was measured, in a sentence, and what the memory allows, in another.
+    pub fn facts(&self) -> [String; 2] {
+        let count = |count: usize, what: &str| match count {
+            1 => format!("1 {what}"),
+            count => format!("{count} {what}s"),
+        };
+        let most = self.max_tokens.map_or_else(
+            || "to their end".to_owned(),
+            |most| format!("of {most} tokens at most"),
+        );
+        [
+            format!(
+                "{} {} on {} ({}); {} with {} of {}, answers {most}, seed {}, measured {}.",
+                self.model,
+                self.dtype,
+                self.device,
+                self.hardware,
+                count(self.questions, "question"),
+                count(self.turns, "turn"),
+                self.source,
+                self.seed,
+                count(self.repeats, "time"),
+            ),
+            format!(
+                "Memory reads {:.1} GB/s here and a pass {:.1} MB: no more than {:.0} passes a \
+                 second.",
+                self.read_bandwidth_gb_s,
+                self.bytes_per_pass as f64 / 1e6,
+                self.plain_limit_tok_s,
+            ),
+        ]
+    }
+
     /// What must be said of figures that measure no real model or method.
     pub fn warnings(&self) -> Vec<String> {
         let mut all = Vec::new();

@@ -33,32 +33,9 @@ fn header(report: &Report) -> String {
     for warning in report.warnings() {
         let _ = writeln!(text, "{}\n", wrap(&warning));
     }
-    let repeats = match report.repeats {
-        1 => String::new(),
-        repeats => format!(", {repeats} times"),
-    };
-    let most = report.max_tokens.map_or_else(
-        || "to their end".to_owned(),
-        |most| format!("of {most} tokens at most"),
-    );
-    let what = format!(
-        "{} {} on {} ({}); {} questions with {} turns of {}{repeats}, answers {most}, seed {}.",
-        report.model,
-        report.dtype,
-        report.device,
-        report.hardware,
-        report.questions,
-        report.turns,
-        report.source,
-        report.seed,
-    );
-    let limit = format!(
-        "Memory reads {:.1} GB/s here and a pass {:.1} MB: no more than {:.0} passes a second.",
-        report.read_bandwidth_gb_s,
-        report.bytes_per_pass as f64 / 1e6,
-        report.plain_limit_tok_s,
-    );
-    let _ = writeln!(text, "{}\n{}", wrap(&what), wrap(&limit));
+    for fact in report.facts() {
+        let _ = writeln!(text, "{}", wrap(&fact));
+    }
     text
 }
 

@@ -50,6 +50,7 @@ pub struct Args {
         value_name = "B",
         default_value_t = 4,
         requires = "prompts",
+        conflicts_with = "prompt",
         value_parser = clap::value_parser!(u8).range(1..=64)
     )]
     batch: u8,
