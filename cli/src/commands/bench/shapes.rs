@@ -22,33 +22,40 @@ struct Shape {
     tied: bool,
 }
 
-/// One line of the table below; architecture `llama`.
-#[rustfmt::skip]
-const fn llama(
-    name: &'static str, hidden: usize, inner: usize, layers: usize, heads: usize,
-    kv_heads: usize, vocab: usize, context: usize, theta: f64,
-) -> Shape {
+/// A line of the table below, of architecture `llama`.
+const fn llama(name: &'static str, sizes: [usize; 7], theta: f64) -> Shape {
+    let [hidden, inner, layers, heads, kv_heads, vocab, context] = sizes;
     Shape {
-        name, kind: "llama", hidden, inner, layers, heads, kv_heads,
-        head_dim: hidden / heads, vocab, context, theta, tied: false,
+        name,
+        kind: "llama",
+        hidden,
+        inner,
+        layers,
+        heads,
+        kv_heads,
+        head_dim: hidden / heads,
+        vocab,
+        context,
+        theta,
+        tied: false,
     }
 }
 
 #[rustfmt::skip]
 const SHAPES: [Shape; 10] = [
-    //                    hidden  inner layers heads kv   vocab context  theta
+    //                     hidden  inner layers heads kv   vocab context  theta
     Shape { tied: true, ..
-        llama("smollm2-135m", 576,  1536, 30,  9,  3,  49_152,  8192, 1e5) },
-    llama("tinyllama-1.1b", 2048,  5632, 22, 32,  4,  32_000,  2048, 1e4),
-    llama("llama2-7b",      4096, 11008, 32, 32, 32,  32_000,  4096, 1e4),
-    llama("llama2-13b",     5120, 13824, 40, 40, 40,  32_000,  4096, 1e4),
-    llama("llama2-70b",     8192, 28672, 80, 64,  8,  32_000,  4096, 1e4),
-    llama("llama3-8b",      4096, 14336, 32, 32,  8, 128_256,  8192, 5e5),
-    llama("vicuna-7b",      4096, 11008, 32, 32, 32,  32_000,  4096, 1e4),
-    llama("vicuna-13b",     5120, 13824, 40, 40, 40,  32_000,  4096, 1e4),
-    llama("vicuna-33b",     6656, 17920, 60, 52, 52,  32_000,  2048, 1e4),
+        llama("smollm2-135m", [576,  1536, 30,  9,  3,  49_152,  8192], 1e5) },
+    llama("tinyllama-1.1b", [2048,  5632, 22, 32,  4,  32_000,  2048], 1e4),
+    llama("llama2-7b",      [4096, 11008, 32, 32, 32,  32_000,  4096], 1e4),
+    llama("llama2-13b",     [5120, 13824, 40, 40, 40,  32_000,  4096], 1e4),
+    llama("llama2-70b",     [8192, 28672, 80, 64,  8,  32_000,  4096], 1e4),
+    llama("llama3-8b",      [4096, 14336, 32, 32,  8, 128_256,  8192], 5e5),
+    llama("vicuna-7b",      [4096, 11008, 32, 32, 32,  32_000,  4096], 1e4),
+    llama("vicuna-13b",     [5120, 13824, 40, 40, 40,  32_000,  4096], 1e4),
+    llama("vicuna-33b",     [6656, 17920, 60, 52, 52,  32_000,  2048], 1e4),
     Shape { kind: "qwen3", head_dim: 128, ..
-        llama("qwen3-8b",   4096, 12288, 36, 32,  8, 151_936, 32768, 1e6) },
+        llama("qwen3-8b",   [4096, 12288, 36, 32,  8, 151_936, 32768], 1e6) },
 ];
 
 /// The text of a `config.json`: of a shape known by name, or of a file.

@@ -51,7 +51,7 @@ pub fn wordless(limit: Option<usize>) -> Vec<Questions> {
 /// A model.
 pub enum Subject {
     /// One that talks.
-    Chat(Runtime),
+    Chat(Box<Runtime>),
     /// One of random weights, which is given random ids.
     Random {
         name: String,
@@ -65,7 +65,7 @@ impl Subject {
     pub fn load(args: &ModelArgs, context: &Context) -> Result<Self, Failure> {
         let runtime = Runtime::load(args, context)?;
         runtime.template()?;
-        Ok(Self::Chat(runtime))
+        Ok(Self::Chat(Box::new(runtime)))
     }
 
     /// Makes up a model of a shape.
