@@ -184,6 +184,10 @@ fn what_cannot_be_measured_is_refused_before_a_model_is_looked_for() {
             &["temperature must be 0 or more"],
         ),
         (&["--synthetic-acceptance", "1.5"], &["probability"]),
+        (
+            &["--synthetic-acceptance", "1", "--verify", "typical"],
+            &["--verify exact"],
+        ),
         (&["--random-weights", "nowhere"], &["nowhere", "llama2-7b"]),
         (
             &["--random-weights", "llama2-7b", "--questions", "q"],

@@ -26,6 +26,7 @@ pub use method::Method;
 pub use options::{DecodeArgs, ModelArgs};
 pub use reader::{Reader, Reply};
 pub use report::{Report, summary};
+pub use verify::Verify;
 
 use crate::context::Context;
 use crate::error::Failure;

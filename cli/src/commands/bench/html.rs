@@ -40,7 +40,7 @@ pub fn render(report: &Report) -> Result<String, Failure> {
 
 /// What one wants to know first.
 fn headline(report: &Report) -> String {
-    if !report.identical {
+    if report.verdict().is_err() {
         return "Not lossless: some answers are not those of plain decoding.".into();
     }
     let first = report.temperatures.first().copied().unwrap_or_default();
@@ -61,15 +61,23 @@ fn headline(report: &Report) -> String {
     };
     format!(
         "{made_up}{} decodes {speedup:.2} times as fast as plain at temperature {first} ({:.2} \
-         tokens a target pass), and every token is the same.",
-        row.method, row.tau
+         tokens a target pass), {}.",
+        row.method,
+        row.tau,
+        match row.identical {
+            true => "and every token is the same",
+            false => "with other tokens by choice",
+        }
     )
 }
 
 /// Everything at one temperature.
 fn section(report: &Report, temperature: f32) -> Result<String, Failure> {
     let rows: Vec<&Row> = report.overall(temperature).collect();
-    let mut text = format!("<h2>Temperature {temperature}</h2>\n{}", overall(&rows));
+    let mut text = format!(
+        "<h2>Temperature {temperature}</h2>\n{}",
+        overall(report, &rows)
+    );
     let drafting: Vec<(usize, &str)> = rows
         .iter()
         .enumerate()
@@ -116,7 +124,7 @@ fn section(report: &Report, temperature: f32) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn overall(rows: &[&Row]) -> String {
+fn overall(report: &Report, rows: &[&Row]) -> String {
     let head = [
         "method",
         "speed-up",
@@ -130,10 +138,7 @@ fn overall(rows: &[&Row]) -> String {
     ];
     let line = |row: &&Row| {
         let spread = row.speedup;
-        let (class, word) = match row.identical {
-            true => ("same", "same"),
-            false => ("other", "OTHER"),
-        };
+        let word = report.tokens(row);
         cells(&[
             escape(&row.method),
             spread.map_or("–".into(), |s| format!("{:.2}", s.median)),
@@ -143,7 +148,7 @@ fn overall(rows: &[&Row]) -> String {
             format!("{:.1}", row.decode_tok_s),
             format!("{:.0} %", 100.0 * row.bandwidth_share),
             format!("{:.0}", row.prefill_tok_s),
-            format!("<span class=\"{class}\">{word}</span>"),
+            format!("<span class=\"{word}\">{word}</span>"),
         ])
     };
     table(&head.map(str::to_owned), rows.iter().map(line).collect())

@@ -25,7 +25,7 @@ use self::report::Report;
 use self::subject::Subject;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::runtime::{DecodeArgs, ModelArgs};
+use crate::runtime::{DecodeArgs, ModelArgs, Verify};
 
 /// Arguments of `eaglet bench`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ use crate::runtime::{DecodeArgs, ModelArgs};
     after_help = "\
 All methods answer each question in turn, in one process, plain decoding among them: what
 disturbs the machine disturbs them alike. Tokens that differ from plain decoding's end the
-run with exit code 1. Decoding options hold for every method.
+run with exit code 1 (unless --verify asks for others). Decoding options hold for every method.
 
 Examples:
   eaglet bench                                     ngram beside plain, built-in questions
@@ -163,6 +163,13 @@ fn check(args: &Args, contenders: &[Contender]) -> Result<(), Failure> {
         for &temperature in &args.temperatures {
             contender.decode(&args.decode, temperature).check()?;
         }
+    }
+    if contenders.iter().any(Contender::is_synthetic) && args.decode.verify != Verify::Exact {
+        return Err(Failure::Input(
+            "--synthetic-acceptance is for --verify exact: by other rules the answer is not \
+             plain decoding's, which is the one that is known"
+                .into(),
+        ));
     }
     for path in [&args.json, &args.html].into_iter().flatten() {
         let opened = OpenOptions::new().append(true).create(true).open(path);

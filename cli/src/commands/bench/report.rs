@@ -7,6 +7,7 @@ use super::measure::{Plan, Record};
 use super::statistics::{Spread, median};
 use super::tally::{Split, Tally};
 use crate::error::Failure;
+use crate::runtime::Verify;
 
 /// What is counted, for every reader of the figures.
 pub const RULES: &str = "Decode speed counts the tokens of rounds and their time; prefill and \
@@ -30,6 +31,8 @@ pub struct Report {
     pub turns: usize,
     pub max_tokens: Option<usize>,
     pub draft_tokens: usize,
+    /// Which drafted tokens stand above temperature 0: `exact`, `rejection`, `typical`.
+    pub verify: &'static str,
     pub seed: u64,
     pub repeats: usize,
     pub temperatures: Vec<f32>,
@@ -132,6 +135,7 @@ impl Report {
             turns: plan.questions.iter().map(|q| q.turns.len()).sum(),
             max_tokens: plan.decode.max_tokens,
             draft_tokens: plan.decode.draft_tokens,
+            verify: plan.decode.verify.name(),
             seed: plan.decode.seed,
             repeats: plan.repeats,
             temperatures: plan.temperatures.to_vec(),
@@ -168,6 +172,15 @@ impl Report {
             }
         }
         all
+    }
+
+    /// How a row's tokens compare with plain's, in a word.
+    pub fn tokens(&self, row: &Row) -> &'static str {
+        match (row.identical, self.promises(row.temperature)) {
+            (true, _) => "same",
+            (false, true) => "OTHER",
+            (false, false) => "other",
+        }
     }
 
     /// The figures of a category.
@@ -230,13 +243,32 @@ impl Report {
                     .into(),
             );
         }
+        if !self.temperatures.iter().all(|&t| self.promises(t)) {
+            all.push(match self.verify == Verify::Typical.name() {
+                true => "LOSSY BY CHOICE: --verify typical changes what is written above \
+                         temperature 0."
+                    .into(),
+                false => "OTHER TOKENS BY CHOICE: --verify rejection keeps plain decoding's \
+                          distribution and not its tokens above temperature 0."
+                    .into(),
+            });
+        }
         all
     }
 
-    /// Fails if any answer is not plain's: then losslessness is broken.
+    /// Whether the tokens of a temperature must be plain's: by every rule at 0, where all
+    /// are one, and by exact verification everywhere.
+    pub fn promises(&self, temperature: f32) -> bool {
+        temperature == 0.0 || self.verify == Verify::Exact.name()
+    }
+
+    /// Fails if an answer is not plain's that must be: then losslessness is broken.
     pub fn verdict(&self) -> Result<(), Failure> {
         let differing = |method: &str| {
-            let answers = self.answers.iter().filter(|answer| answer.method == method);
+            let answers = self
+                .answers
+                .iter()
+                .filter(|answer| answer.method == method && self.promises(answer.temperature));
             answers
                 .filter_map(|a| Some((a, a.differs_at?)))
                 .collect::<Vec<_>>()
@@ -415,6 +447,15 @@ mod tests {
     /// Plain decodes 10 tokens a second; ngram takes the times given, and says something
     /// else where `differs`.
     fn report(ngram: [f64; 3], differs: Option<usize>) -> Report {
+        report_of(ngram, differs, 0.0, &[])
+    }
+
+    fn report_of(
+        ngram: [f64; 3],
+        differs: Option<usize>,
+        temperature: f32,
+        flags: &[&str],
+    ) -> Report {
         let backend = eaglet_backends::open(DeviceSpec::Cpu, Some(1)).unwrap();
         let made = RandomWeights::new(Path::new("m"), CONFIG.as_bytes(), Dtype::Q8).unwrap();
         let options = LoadOptions::default();
@@ -429,9 +470,9 @@ mod tests {
             subject: &subject,
             questions: &questions(),
             contenders: &contenders,
-            temperatures: &[0.0],
+            temperatures: &[temperature],
             repeats: 1,
-            decode: &Line::parse_from(["test"]).decode,
+            decode: &Line::parse_from([&["test"], flags].concat()).decode,
         };
         let record = |question: usize, contender: usize, decode: f64| Record {
             question,
@@ -497,6 +538,23 @@ mod tests {
             "{text}"
         );
         assert!(html::render(&broken).unwrap().contains("class=\"broken\""));
+    }
+
+    #[test]
+    fn who_asks_for_other_tokens_gets_them_and_is_told() {
+        let of = |rule, temperature| report_of([1.0; 3], Some(4), temperature, &["--verify", rule]);
+        assert!(of("exact", 1.0).verdict().is_err());
+        for (rule, told) in [("typical", "LOSSY"), ("rejection", "OTHER TOKENS")] {
+            // At 0 all rules are one.
+            assert!(of(rule, 0.0).verdict().is_err());
+            let report = of(rule, 1.0);
+            assert!(report.verdict().is_ok() && !report.identical);
+            let text = table::render(&report);
+            assert!(text.contains(told) && text.contains("other"), "{text}");
+            assert!(!text.contains("NOT LOSSLESS"), "{text}");
+            let page = html::render(&report).unwrap();
+            assert!(page.contains(told) && !page.contains("every token is the same"));
+        }
     }
 
     #[test]

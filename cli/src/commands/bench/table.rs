@@ -14,12 +14,16 @@ pub fn render(report: &Report) -> String {
     let mut text = header(report);
     for &temperature in &report.temperatures {
         let rows: Vec<&Row> = report.overall(temperature).collect();
-        let _ = write!(text, "\ntemperature {temperature}\n{}", overall(&rows));
+        let _ = write!(
+            text,
+            "\ntemperature {temperature}\n{}",
+            overall(report, &rows)
+        );
         text.push_str(&depths(&rows));
         text.push_str(&categories(report, temperature));
     }
     let _ = writeln!(text, "\n{}", wrap(RULES));
-    if !report.identical {
+    if report.verdict().is_err() {
         let _ = writeln!(
             text,
             "\n!! NOT LOSSLESS: tokens differ from plain decoding's !!"
@@ -40,7 +44,7 @@ fn header(report: &Report) -> String {
 }
 
 /// Everything at one temperature, a line a method.
-fn overall(rows: &[&Row]) -> String {
+fn overall(report: &Report, rows: &[&Row]) -> String {
     let percent = |share: f64| format!("{:.0}", share * 100.0);
     let mut cells = vec![
         [
@@ -70,7 +74,7 @@ fn overall(rows: &[&Row]) -> String {
                 .map(percent)
                 .join("/"),
             format!("{} %", percent(row.bandwidth_share)),
-            if row.identical { "same" } else { "OTHER" }.into(),
+            report.tokens(row).into(),
         ]);
     }
     let mut text = columns(&cells);
