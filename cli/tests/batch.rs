@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::World;
+use crate::support::{MODEL, World};
 
 const PROMPTS: &str = r#"{"question_id": 7, "category": "math", "turns": ["one", "and two?"]}
 {"conversations": [{"from": "human", "value": "three"}, {"from": "gpt", "value": "3"}]}
@@ -117,4 +117,22 @@ fn what_contradicts_a_file_of_prompts_is_refused() {
     world
         .generate(&["--prompts", "nowhere"])
         .refused(&["nowhere", "cannot read"]);
+}
+
+/// Distilling shares the machinery.
+#[test]
+fn distilling_in_batches_writes_the_same_conversations() {
+    let world = world();
+    let distilled = |file: &str, batch: &str| {
+        let asked = ["--prompts", "prompts.jsonl", "--conversations", "8"];
+        let args = ["distill", "--model", MODEL, "-o", file, "--ctx", "256"];
+        let more = ["-n", "24", "--turns", "2", "--batch", batch];
+        world.run(&[&args[..], &asked, &more].concat()).ok();
+        lines(&std::fs::read_to_string(world.path().join(file)).unwrap())
+    };
+    let alone = distilled("alone.jsonl", "1");
+    assert!(alone.len() > 4, "{alone:?}");
+    assert_eq!(alone, distilled("three.jsonl", "3"));
+    // Nothing is left to be done.
+    assert_eq!(alone, distilled("alone.jsonl", "2"));
 }
