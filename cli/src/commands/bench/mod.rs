@@ -1,6 +1,7 @@
 //! `eaglet bench`: methods beside each other, on the same questions and the same machine.
 
 mod contender;
+mod figures;
 mod html;
 mod measure;
 mod player;
