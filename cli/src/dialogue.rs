@@ -39,10 +39,7 @@ impl Turn {
             "system" => Role::System,
             other => return Err(format!("nobody is called {other:?}: human, gpt or system")),
         };
-        Ok(Message {
-            role,
-            content: self.value.clone(),
-        })
+        Ok(Message::new(role, &self.value))
     }
 }
 
@@ -64,10 +61,20 @@ pub struct Questions {
 /// # Errors
 /// The file cannot be read, or a line is none of these: the message names it.
 pub fn read_questions(path: &Path) -> Result<Vec<Questions>, Failure> {
-    let broken = |what: String| Failure::Input(format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| broken(format!("cannot read: {e}")))?;
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::Input(format!("{name}: cannot read: {e}")))?;
+    parse_questions(&name, &text)
+}
+
+/// The same from the text of a file called `name`.
+///
+/// # Errors
+/// As [`read_questions`].
+pub fn parse_questions(name: &str, text: &str) -> Result<Vec<Questions>, Failure> {
+    let broken = |what: String| Failure::Input(format!("{name}: {what}"));
     if text.trim_start().starts_with('[') {
-        let all: Vec<Value> = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+        let all: Vec<Value> = serde_json::from_str(text).map_err(|e| broken(e.to_string()))?;
         let items = all.iter().enumerate();
         let parsed = items.map(|(i, value)| {
             questions(value, i + 1).map_err(|what| broken(format!("element {}: {what}", i + 1)))

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod batch;
+mod bench;
 mod chat;
 mod damaged_files;
 mod distill;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::DType;
-use eaglet_backends::cpu::{CpuOps, simd::Isa};
+use eaglet_backends::cpu::{CpuOps, read_bandwidth, simd::Isa};
 use eaglet_core::cache::KvPool;
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::ops::Rows;
@@ -30,7 +30,7 @@ fn main() {
     };
     let file = ModelFile::open(&path).unwrap();
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let bandwidth: Vec<f64> = [1, cores].map(read_bandwidth).to_vec();
+    let bandwidth = [1, cores].map(|threads| read_bandwidth(threads) / 1e9);
     println!(
         "read bandwidth: {:.1} GB/s with 1 thread, {:.1} with {cores}",
         bandwidth[0], bandwidth[1]
@@ -108,28 +108,4 @@ fn passes(target: &Transformer) -> Vec<Duration> {
 fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
-}
-
-/// GB/s at which `threads` threads read memory that no cache holds.
-fn read_bandwidth(threads: usize) -> f64 {
-    const BYTES: usize = 1 << 30;
-    let memory = vec![1u64; BYTES / 8];
-    let pass = || {
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            for part in memory.chunks(memory.len() / threads) {
-                scope.spawn(move || {
-                    // Eight sums, so that additions never wait for one another.
-                    let mut sums = [0u64; 8];
-                    for eight in part.chunks_exact(8) {
-                        sums.iter_mut().zip(eight).for_each(|(sum, v)| *sum ^= v);
-                    }
-                    black_box(sums);
-                });
-            }
-        });
-        start.elapsed()
-    };
-    let mut times: Vec<Duration> = (0..7).map(|_| pass()).collect();
-    BYTES as f64 / median(&mut times).as_secs_f64() / 1e9
 }

@@ -9,7 +9,7 @@ use eaglet_core::engine::Session;
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::ops::{Reference, Rows};
 use eaglet_core::sample::Sampling;
-use eaglet_core::weights::Dtype;
+use eaglet_core::weights::{Dtype, RandomWeights};
 use eaglet_tests::numbers::relative_error;
 use eaglet_tests::tiny::{self, Tiny};
 use eaglet_tests::{decode, naive};
@@ -119,4 +119,25 @@ fn tokens_and_positions_out_of_range_are_errors() {
             .contains("context of 256")
     );
     assert!(prompt(&[0; 3]).is_ok());
+}
+
+#[test]
+fn random_weights_make_a_model_of_the_shape_asked_for() {
+    for architecture in ARCHITECTURES {
+        let (config, _) = Tiny::new(architecture, 6).folder();
+        for dtype in Dtype::ALL {
+            let name = std::path::Path::new("shape");
+            let made = RandomWeights::new(name, &config, dtype).unwrap();
+            let target = tiny::load(&made, dtype);
+            assert_eq!(target.dtype(), dtype);
+            let logits = logits(&target, &TOKENS);
+            assert!(logits.iter().all(|logit| logit.is_finite()));
+            // A final norm and a head of 1 / sqrt(hidden) give logits of about 1.
+            let square = logits.iter().map(|l| l * l).sum::<f32>() / logits.len() as f32;
+            assert!(
+                (0.3..3.0).contains(&square),
+                "{architecture} {dtype}: {square}"
+            );
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod bandwidth;
 mod linear;
 mod panel;
 mod rotary;
@@ -23,6 +24,7 @@ use eaglet_core::ops::{
 use eaglet_core::weights::Matrix;
 use half::f16;
 
+pub use bandwidth::read_bandwidth;
 use linear::Finish;
 use panel::Panels;
 use simd::{Isa, LANES};

@@ -88,10 +88,7 @@ fn turn(
     text: &str,
     interrupt: &AtomicBool,
 ) -> Result<(), Failure> {
-    messages.push(Message {
-        role: Role::User,
-        content: text.into(),
-    });
+    messages.push(Message::new(Role::User, text));
     let mut out = io::stdout();
     let mut print = |text: &str| {
         let written = write!(out, "{text}").and_then(|()| out.flush());
@@ -106,10 +103,7 @@ fn turn(
         Ok(reply) if reply.ids.is_empty() => drop(messages.pop()),
         Ok(reply) => {
             print("\n")?;
-            messages.push(Message {
-                role: Role::Assistant,
-                content: reply.text,
-            });
+            messages.push(Message::new(Role::Assistant, reply.text));
         }
         Err(failure @ Failure::Input(_)) => {
             messages.pop();
@@ -121,11 +115,8 @@ fn turn(
 }
 
 fn opening(system: Option<&str>) -> Vec<Message> {
-    let message = |content: &str| Message {
-        role: Role::System,
-        content: content.into(),
-    };
-    system.map(message).into_iter().collect()
+    let message = system.map(|text| Message::new(Role::System, text));
+    message.into_iter().collect()
 }
 
 fn editor() -> Result<Editor<(), FileHistory>, Failure> {

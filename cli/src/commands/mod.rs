@@ -1,5 +1,6 @@
 //! One file a subcommand: its arguments, and `run`.
 
+mod bench;
 mod chat;
 mod devices;
 mod distill;
@@ -27,6 +28,8 @@ pub enum Command {
     /// Train a head for a model
     #[cfg(feature = "train")]
     Train(Box<train::Args>),
+    /// Compare methods: speed-up, acceptance, and whether a token differs
+    Bench(Box<bench::Args>),
     /// Fetch a model and print where it lies
     Pull(pull::Args),
     /// List the models on this machine
@@ -46,6 +49,7 @@ impl Command {
             Self::Distill(args) => distill::run(&args, context),
             #[cfg(feature = "train")]
             Self::Train(args) => train::run(&args, context),
+            Self::Bench(args) => bench::run(&args, context),
             Self::Pull(args) => pull::run(&args, context),
             Self::List(args) => list::run(&args, context),
             Self::Inspect(args) => inspect::run(&args, context),

@@ -11,10 +11,11 @@ use eaglet_core::draft::{
 };
 use eaglet_core::engine::Sizing;
 use eaglet_core::model::{LoadOptions, Transformer};
+use eaglet_core::text::TextAssets;
 use eaglet_core::weights::ModelFile;
 
 use super::tree_arg::{TreeArg, lookahead};
-use super::{Method, Runtime, head, heads};
+use super::{Method, head, heads};
 use crate::error::Failure;
 
 /// What drafts tokens, as typed.
@@ -235,17 +236,21 @@ impl DraftArgs {
 }
 
 impl Drafting {
-    /// A drafter for one sequence of the model.
-    pub fn drafter(&self, runtime: &Runtime) -> Result<Box<dyn Drafter>, Failure> {
-        let target = &*runtime.target;
+    /// A drafter for one sequence of `target`. With the target's text side a head is tried
+    /// on a few words.
+    pub fn drafter(
+        &self,
+        target: &Transformer,
+        text: Option<&TextAssets>,
+    ) -> Result<Box<dyn Drafter>, Failure> {
         let drafter: Box<dyn Drafter> = match (self.method, &self.draft) {
             (Method::Eagle1 | Method::Eagle2 | Method::Eagle3, Some(path)) => {
-                let head = head::eagle(path, self.method, runtime)?;
+                let head = head::eagle(path, self.method, target, text)?;
                 let (name, shaping) = (self.method.name(), self.shaping.clone());
                 Box::new(Eagle::new(name, head, target, shaping)?)
             }
             (Method::Medusa, Some(path)) => {
-                let heads = head::medusa(path, runtime)?;
+                let heads = head::medusa(path, target)?;
                 Box::new(Medusa::new(heads, self.shaping.clone()))
             }
             (Method::SmallModel, Some(path)) => {

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::Path;
 
 use eaglet_core::draft::{Head, HeadCheckpoint, HeadKind, MedusaHeads, load_medusa, probe};
-use eaglet_core::text::Special;
+use eaglet_core::model::Transformer;
+use eaglet_core::text::{Special, TextAssets};
 use eaglet_core::weights::Dtype;
 
-use super::{Method, Runtime};
+use super::Method;
 use crate::error::Failure;
 
 /// How heads lie in memory, whatever their file holds: they change speed only, never
@@ -25,15 +26,22 @@ const TOKENS: usize = 24;
 
 /// The EAGLE head of `method` in a file or folder. Warns on standard error where it does
 /// not seem to fit the model.
-pub fn eagle(path: &Path, method: Method, runtime: &Runtime) -> Result<Box<dyn Head>, Failure> {
+pub fn eagle(
+    path: &Path,
+    method: Method,
+    target: &Transformer,
+    text: Option<&TextAssets>,
+) -> Result<Box<dyn Head>, Failure> {
     let kind = match method {
         Method::Eagle3 => HeadKind::Eagle3,
         _ => HeadKind::Eagle1,
     };
     let checkpoint = open(path, kind, method)?;
     let key = checkpoint.taps_key();
-    let head = checkpoint.load(&runtime.target, DTYPE)?;
-    if let Some(doubt) = doubt(&*head, &key, runtime)? {
+    let head = checkpoint.load(target, DTYPE)?;
+    if let Some(text) = text
+        && let Some(doubt) = doubt(&*head, &key, target, text)?
+    {
         // A closed standard error must not stop the work.
         let _ = writeln!(
             anstream::stderr(),
@@ -45,9 +53,9 @@ pub fn eagle(path: &Path, method: Method, runtime: &Runtime) -> Result<Box<dyn H
 }
 
 /// Medusa heads in a file or folder.
-pub fn medusa(path: &Path, runtime: &Runtime) -> Result<MedusaHeads, Failure> {
+pub fn medusa(path: &Path, target: &Transformer) -> Result<MedusaHeads, Failure> {
     let tensors = open(path, HeadKind::Medusa, Method::Medusa)?.tensors;
-    Ok(load_medusa(tensors, &runtime.target, DTYPE)?)
+    Ok(load_medusa(tensors, target, DTYPE)?)
 }
 
 /// Opens a head, which must be of a kind.
@@ -66,13 +74,18 @@ fn open(path: &Path, kind: HeadKind, method: Method) -> Result<HeadCheckpoint, F
 }
 
 /// What speaks against a head, if anything does.
-fn doubt(head: &dyn Head, taps_key: &str, runtime: &Runtime) -> Result<Option<String>, Failure> {
-    let mut tokens = runtime.text.tokenizer.encode(TEXT, Special::Parse)?;
-    tokens.truncate(TOKENS.min(runtime.target.context()));
+fn doubt(
+    head: &dyn Head,
+    taps_key: &str,
+    target: &Transformer,
+    text: &TextAssets,
+) -> Result<Option<String>, Failure> {
+    let mut tokens = text.tokenizer.encode(TEXT, Special::Parse)?;
+    tokens.truncate(TOKENS.min(target.context()));
     if tokens.len() < 3 {
         return Ok(None); // A context in which nothing can be drafted either.
     }
-    let agreement = match pollster::block_on(probe(head, &runtime.target, &tokens)) {
+    let agreement = match pollster::block_on(probe(head, target, &tokens)) {
         Ok(agreement) if agreement.is_none() => agreement,
         Ok(_) => return Ok(None),
         Err(error) => return Ok(Some(format!("the head failed when it was tried: {error}"))),

@@ -4,8 +4,11 @@ mod answer;
 mod drafting;
 mod head;
 mod heads;
+pub mod memory;
 mod method;
 mod options;
+pub mod pool;
+mod reader;
 mod report;
 mod tree_arg;
 mod verify;
@@ -17,17 +20,20 @@ use std::time::{Duration, Instant};
 
 use eaglet_backends::Backend;
 use eaglet_core::Error;
-use eaglet_core::engine::{Session, SessionOptions};
+use eaglet_core::engine::{SequenceOptions, Session, SessionOptions};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::text::{ChatTemplate, Message, Special, TextAssets, encode_chat};
 use eaglet_core::weights::ModelFile;
 use indicatif::ProgressBar;
 
-pub use answer::{Answer, Reply};
+pub use answer::Answer;
 pub use drafting::{DraftArgs, Drafting};
 pub use method::Method;
 pub use options::{DecodeArgs, ModelArgs};
+pub use reader::{Reader, Reply};
 pub use report::{Report, summary};
+pub use tree_arg::TreeArg;
+pub use verify::Verify;
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -36,6 +42,8 @@ use crate::error::Failure;
 pub struct Runtime {
     /// The model, by the name that was asked for.
     pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
     /// The device.
     pub backend: Backend,
     /// The model itself.
@@ -95,6 +103,7 @@ impl<'a> Found<'a> {
         bar.finish_and_clear();
         Ok(Runtime {
             name: args.model.to_string(),
+            path,
             backend,
             target: Arc::new(target?),
             text: text?,
@@ -109,13 +118,22 @@ impl Runtime {
         Found::new(args, context)?.load(context)
     }
 
-    /// A session for one sequence.
-    pub fn session(&self, drafting: &Drafting) -> Result<Session, Failure> {
+    /// A session with room for some sequences.
+    pub fn session(&self, drafting: &Drafting, sequences: usize) -> Result<Session, Failure> {
         let options = SessionOptions {
-            sequences: 1,
+            sequences,
             nodes: drafting.budget.nodes,
         };
         Ok(Session::new(self.target.clone(), options)?)
+    }
+
+    /// How one sequence is decoded.
+    pub fn sequence(
+        &self,
+        decode: &DecodeArgs,
+        drafting: &Drafting,
+    ) -> Result<SequenceOptions, Failure> {
+        decode.sequence(drafting, &self.target, Some(&self.text))
     }
 
     /// How conversations become text, of a model that knows conversations.

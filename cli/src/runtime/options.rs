@@ -2,12 +2,14 @@
 
 use clap::Args;
 use eaglet_backends::DeviceSpec;
+use eaglet_core::engine::{Limits, SequenceOptions};
+use eaglet_core::model::Transformer;
 use eaglet_core::sample::{Penalties, Sampling};
-use eaglet_core::text::StopStrings;
+use eaglet_core::text::{StopStrings, TextAssets};
 use eaglet_core::weights::Dtype;
 
-use super::DraftArgs;
 use super::verify::Verify;
+use super::{DraftArgs, Drafting};
 use crate::error::Failure;
 use crate::store::{DEFAULT_MODEL, ModelRef};
 
@@ -131,6 +133,27 @@ impl DecodeArgs {
         self.sampling().check()?;
         StopStrings::new(self.stop.clone())?;
         self.draft.check()
+    }
+
+    /// How one sequence of `target` is decoded. `text` is its text side, if it has one.
+    pub fn sequence(
+        &self,
+        drafting: &Drafting,
+        target: &Transformer,
+        text: Option<&TextAssets>,
+    ) -> Result<SequenceOptions, Failure> {
+        let eos = text.map(|text| text.tokenizer.eos_ids().to_vec());
+        Ok(SequenceOptions {
+            sampling: self.sampling(),
+            limits: Limits {
+                eos: eos.unwrap_or_default(),
+                max_tokens: self.max_tokens,
+            },
+            drafter: drafting.drafter(target, text)?,
+            budget: drafting.budget,
+            sizing: drafting.sizing,
+            verification: self.verify.into(),
+        })
     }
 
     /// What shapes the draws; the engine checks it.

@@ -1,10 +1,8 @@
 //! What an answer cost: `generate --json` and the line for people.
 
-use std::fs;
-
 use serde::Serialize;
 
-use super::{Answer, DecodeArgs, Reply, Runtime};
+use super::{Answer, DecodeArgs, Reply, Runtime, memory};
 
 /// The object that `generate --json` prints. Its names are a contract.
 #[derive(Serialize)]
@@ -79,7 +77,7 @@ impl<'a> Report<'a> {
                 draft_s: stats.draft.as_secs_f64(),
                 verify_s: stats.verify.as_secs_f64(),
                 host_s: stats.host().as_secs_f64(),
-                peak_rss_bytes: peak_rss(),
+                peak_rss_bytes: memory::peak(),
             },
         }
     }
@@ -104,14 +102,4 @@ pub fn summary(runtime: &Runtime, answer: &Answer<'_>) -> String {
         runtime.backend.name,
         runtime.backend.description,
     )
-}
-
-/// The most memory this process has held, where the system tells (Linux).
-fn peak_rss() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }

@@ -41,6 +41,16 @@ pub struct Message {
     pub content: String,
 }
 
+impl Message {
+    /// Somebody says something.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: content.into(),
+        }
+    }
+}
+
 /// A Jinja template, with the behaviour that Hugging Face's chat templates rely on.
 #[derive(Debug)]
 pub struct ChatTemplate {

@@ -14,6 +14,7 @@ mod gguf;
 mod matrix;
 mod named;
 mod names;
+mod random;
 mod rules;
 mod safetensors;
 mod storage;
@@ -30,6 +31,7 @@ pub use gguf::{Array, Gguf, GgufWriter, Value};
 pub use matrix::Matrix;
 pub use named::{NamedTensor, NamedTensors};
 pub use names::Role;
+pub use random::RandomWeights;
 pub use safetensors::{SafetensorsFolder, SafetensorsWriter};
 
 use crate::error::Result;
@@ -45,7 +47,8 @@ pub struct TensorView<'a> {
     /// How `bytes` encode the values.
     pub format: BlockFormat,
     /// The encoded values, `format.bytes_for(elements)` of them. Owned only where the
-    /// rows had to be reordered (see [`Role::QueryWeight`]).
+    /// rows had to be reordered (see [`Role::QueryWeight`]) or are made up
+    /// ([`RandomWeights`]).
     pub bytes: Cow<'a, [u8]>,
 }
 

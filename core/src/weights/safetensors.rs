@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::writer::SafetensorsWriter;
 
-use self::config::FolderConfig;
+pub(super) use self::config::FolderConfig;
 use self::shard::{Located, Shard};
 use super::rules::known_biases;
 use super::storage::Storage;

@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
-    /// What to ask: lines of {\"turns\": [..]}, of {\"conversations\": [..]}, or of text
+    /// What to ask: lines of {"turns": [..]}, of {"conversations": [..]}, or of text
     #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
 
@@ -105,8 +105,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         sequences: args.batch.into(),
         nodes: 0,
     };
+    let mut session = Session::new(runtime.target.clone(), options)?;
     let mut writing = Writing {
-        session: Session::new(runtime.target.clone(), options)?,
         language: Language {
             tokenizer: &runtime.text.tokenizer,
             template: runtime.template()?,
@@ -118,7 +118,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         asked,
         journal,
     };
-    let told = writing.run(args.batch.into(), context.progress)?;
+    let told = writing.run(&mut session, args.batch.into(), context.progress)?;
     context
         .progress
         .note(format!("{told} in {}", args.output.display()));

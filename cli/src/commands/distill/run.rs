@@ -1,4 +1,4 @@
-//! Holding many conversations at a time: each sequence takes the next when it is free.
+//! Holding many conversations at a time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -6,20 +6,20 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use eaglet_core::draft::{Budget, Plain};
-use eaglet_core::engine::{Emission, FinishReason, Limits, SequenceOptions, Session, Sizing};
+use eaglet_core::engine::{FinishReason, Limits, SequenceOptions, Session, Sizing};
 use eaglet_core::sample::Sampling;
 use eaglet_core::verify::Verification;
 
 use super::filter::{Asked, Dropped};
 use super::journal::Journal;
-use super::plan::Plan;
+use super::plan::{Job, Plan};
 use super::talk::{Language, Step, Talk};
 use crate::error::Failure;
 use crate::progress::{Progress, Steps};
+use crate::runtime::pool::{self, Desk, Ended, Request};
 
 /// Everything that a run works on.
 pub struct Writing<'a> {
-    pub session: Session,
     pub language: Language<'a>,
     pub plan: &'a Plan,
     /// The conversations to hold, by index.
@@ -57,57 +57,29 @@ impl fmt::Display for Told {
 
 impl Writing<'_> {
     /// Holds all conversations, `batch` at a time.
-    pub fn run(&mut self, batch: usize, progress: Progress) -> Result<Told, Failure> {
-        let start = Instant::now();
-        let mut told = Told::default();
-        let mut steps = progress.steps("distilling", self.conversations.len());
-        let mut talks: Vec<Option<Talk>> = Vec::new();
+    pub fn run(
+        &mut self,
+        session: &mut Session,
+        batch: usize,
+        progress: Progress,
+    ) -> Result<Told, Failure> {
         for _ in 0..batch {
-            self.session.open(sequence(Sampling::default(), 0, &[]))?;
-            talks.push(None);
+            session.open(sequence(Sampling::default(), 0, &[]))?;
         }
-        // Emissions of prompts that were given while others were being looked at.
-        let mut news: Vec<Emission> = Vec::new();
-        loop {
-            for (index, talk) in talks.iter_mut().enumerate() {
-                while talk.is_none()
-                    && let Some(job) = self.next_job(&mut steps)
-                {
-                    *talk = Some(Talk::new(job));
-                    self.advance(index, talk, true, &mut news, &mut told, &mut steps)?;
-                }
-            }
-            while let Some(emission) = news.pop() {
-                let (index, finish) = (emission.sequence, emission.finish);
-                told.tokens += emission.tokens.len();
-                if let Some(talk) = &mut talks[index] {
-                    talk.ids.extend(emission.tokens);
-                }
-                if let Some(finish) = finish {
-                    let ended = finish == FinishReason::Stop;
-                    self.advance(
-                        index,
-                        &mut talks[index],
-                        ended,
-                        &mut news,
-                        &mut told,
-                        &mut steps,
-                    )?;
-                }
-            }
-            steps.tell(|| format!("{} tokens/s", rate(told.tokens, start)));
-            if self.conversations.is_empty() && talks.iter().all(Option::is_none) {
-                break;
-            }
-            news = pollster::block_on(self.session.round(&mut |_, _| false))?;
-        }
-        told.time = start.elapsed();
-        steps.finish();
-        Ok(told)
+        let mut floor = Floor {
+            steps: progress.steps("distilling", self.conversations.len()),
+            told: Told::default(),
+            start: Instant::now(),
+            writing: self,
+        };
+        pool::work(session, batch, &mut floor)?;
+        floor.told.time = floor.start.elapsed();
+        floor.steps.finish();
+        Ok(floor.told)
     }
 
     /// The next conversation that the file does not hold.
-    fn next_job(&mut self, steps: &mut Steps) -> Option<super::plan::Job> {
+    fn next_job(&mut self, steps: &mut Steps) -> Option<Job> {
         loop {
             let job = self.plan.job(self.conversations.next()?);
             if !self.done.contains(&job.id) {
@@ -116,41 +88,63 @@ impl Writing<'_> {
             steps.skip();
         }
     }
+}
 
-    /// Lets a conversation go on: gives its sequence the next prompt, or ends it.
+/// Where conversations are held, and counted.
+struct Floor<'w, 'a> {
+    writing: &'w mut Writing<'a>,
+    told: Told,
+    steps: Steps,
+    start: Instant,
+}
+
+impl Desk for Floor<'_, '_> {
+    type Task = Talk;
+
+    fn take(&mut self) -> Option<Talk> {
+        self.writing.next_job(&mut self.steps).map(Talk::new)
+    }
+
     fn advance(
         &mut self,
-        index: usize,
-        slot: &mut Option<Talk>,
-        ended: bool,
-        news: &mut Vec<Emission>,
-        told: &mut Told,
-        steps: &mut Steps,
-    ) -> Result<(), Failure> {
-        let Some(talk) = slot else { return Ok(()) };
-        let limit = self.max_tokens;
-        match talk.next(self.language, ended, limit, &mut self.asked)? {
+        talk: &mut Talk,
+        before: Option<Ended<'_>>,
+    ) -> Result<Option<Request>, Failure> {
+        let Writing {
+            language,
+            max_tokens,
+            asked,
+            journal,
+            ..
+        } = &mut *self.writing;
+        let ended = before.is_none_or(|before| before.finish == FinishReason::Stop);
+        match talk.next(*language, ended, *max_tokens, asked)? {
             Step::Prompt(prompt) => {
-                let eos = self.language.tokenizer.eos_ids();
-                let options = sequence(prompt.sampling, prompt.max_tokens, eos);
-                self.session.reconfigure(index, options)?;
-                let mut nobody = |_, _| false;
-                let given = self.session.prompt(index, &prompt.ids, &mut nobody);
-                news.push(pollster::block_on(given)?);
+                let eos = language.tokenizer.eos_ids();
+                return Ok(Some(Request {
+                    ids: prompt.ids,
+                    options: Some(sequence(prompt.sampling, prompt.max_tokens, eos)),
+                }));
             }
-            Step::Done(outcome) => {
-                *slot = None;
-                steps.step();
-                match outcome {
-                    Ok(conversation) => {
-                        self.journal.write(&conversation)?;
-                        told.kept += 1;
-                    }
-                    Err(dropped) => *told.dropped.entry(dropped).or_default() += 1,
-                }
+            Step::Done(Ok(conversation)) => {
+                journal.write(&conversation)?;
+                self.told.kept += 1;
             }
+            Step::Done(Err(dropped)) => *self.told.dropped.entry(dropped).or_default() += 1,
         }
-        Ok(())
+        self.steps.step();
+        Ok(None)
+    }
+
+    fn emitted(&mut self, talk: &mut Talk, token: u32) -> bool {
+        talk.ids.push(token);
+        self.told.tokens += 1;
+        false
+    }
+
+    fn tell(&mut self) {
+        let rate = self.told.tokens as f64 / self.start.elapsed().as_secs_f64().max(1e-9);
+        self.steps.tell(|| format!("{rate:.0} tokens/s"));
     }
 }
 
@@ -167,8 +161,4 @@ fn sequence(sampling: Sampling, max_tokens: usize, eos: &[u32]) -> SequenceOptio
         sizing: Sizing::Measured,
         verification: Verification::Exact,
     }
-}
-
-fn rate(tokens: usize, since: Instant) -> usize {
-    (tokens as f64 / since.elapsed().as_secs_f64().max(1e-9)) as usize
 }

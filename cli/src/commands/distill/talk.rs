@@ -22,7 +22,7 @@ impl Language<'_> {
     /// The ids up to where the user begins to speak.
     fn opening(self, said: &[Message]) -> Result<Vec<u32>> {
         let mut messages = said.to_vec();
-        messages.push(message(Role::User, OPENING));
+        messages.push(Message::new(Role::User, OPENING));
         let text = self.template.render(&messages, false)?;
         let end = text.find(OPENING).ok_or_else(|| {
             Error::Template("does not write what users say, so none can be invented".into())
@@ -101,7 +101,7 @@ impl Talk {
         }
         if asks && let Some(question) = self.job.questions.get(turn).cloned() {
             // The same prompt may be answered at other temperatures: no duplicate.
-            self.said.push(message(Role::User, &question));
+            self.said.push(Message::new(Role::User, &question));
         } else if asks {
             return Ok(Step::Prompt(Prompt {
                 ids: language.opening(&self.said)?,
@@ -133,7 +133,7 @@ impl Talk {
             false => filter::answer(language.said(ids)),
         };
         let role = if asks { Role::User } else { Role::Assistant };
-        self.said.push(message(role, &text));
+        self.said.push(Message::new(role, &text));
         if !asks && !ended {
             // A cut answer is learnt from, but nothing can follow it.
             self.job.turns = self.said.len() / 2;
@@ -153,12 +153,5 @@ impl Talk {
             id: self.job.id.clone(),
             conversations: self.said.iter().map(turn).collect(),
         }
-    }
-}
-
-fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.into(),
     }
 }

@@ -10,10 +10,10 @@ use crate::model::{ModelConfig, RopeScaling};
 use crate::weights::rules::{check, known_architecture, unsupported};
 
 /// What a folder's configuration says.
-pub(super) struct FolderConfig {
-    pub(super) model: ModelConfig,
+pub(in crate::weights) struct FolderConfig {
+    pub(in crate::weights) model: ModelConfig,
     /// Whether the head is the embedding; where unsaid, the tensors tell.
-    pub(super) tied: Option<bool>,
+    pub(in crate::weights) tied: Option<bool>,
 }
 
 /// The part that decides whether the rest can be read at all.
@@ -68,7 +68,7 @@ struct Rope {
 
 impl FolderConfig {
     /// Parses and checks the text of the file at `path`.
-    pub(super) fn parse(path: &Path, json: &[u8]) -> Result<FolderConfig> {
+    pub(in crate::weights) fn parse(path: &Path, json: &[u8]) -> Result<FolderConfig> {
         let Kind { model_type } = from_json(path, json)?;
         known_architecture(path, &model_type)?;
         let raw: Raw = from_json(path, json)?;

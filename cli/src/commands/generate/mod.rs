@@ -1,6 +1,9 @@
-//! `eaglet generate`: one prompt, one answer.
+//! `eaglet generate`: one prompt, one answer; or a file of prompts, several at a time.
+
+mod batch;
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use eaglet_core::text::{Message, Role};
@@ -17,6 +20,7 @@ Examples:
   eaglet generate --temperature 0.7 --seed 1 \"Write a haiku about rivers.\"
   eaglet generate --raw \"Once upon a time\" -n 50     complete text, no chat template
   cat notes.txt | eaglet generate --system \"Summarise.\"
+  eaglet generate --prompts questions.jsonl --batch 8 > answers.jsonl
   eaglet generate --json --method plain \"Hi\" | jq .stats.decode_tok_s")]
 pub struct Args {
     /// The prompt; without it, standard input is read
@@ -34,6 +38,23 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Answer every prompt of a file, all turns of a line in order: lines of
+    /// {"turns": [..]}, of {"conversations": [..]}, or of text. A JSON line for each goes
+    /// to standard output when it is done
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "json", "raw"])]
+    prompts: Option<PathBuf>,
+
+    /// Prompts of the file that are answered at a time, in one pass of the model
+    #[arg(
+        long,
+        value_name = "B",
+        default_value_t = 4,
+        requires = "prompts",
+        conflicts_with = "prompt",
+        value_parser = clap::value_parser!(u8).range(1..=64)
+    )]
+    batch: u8,
+
     #[command(flatten)]
     model: ModelArgs,
 
@@ -44,11 +65,14 @@ pub struct Args {
 /// Runs `eaglet generate`.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // Bad input is told before anything is fetched or loaded.
+    args.decode.check()?;
+    if let Some(file) = &args.prompts {
+        return batch::run(args, file, context);
+    }
     let text = args.prompt.clone().map_or_else(standard_input, Ok)?;
     if text.is_empty() {
         return Err(Failure::Input("the prompt is empty".into()));
     }
-    args.decode.check()?;
     let found = Found::new(&args.model, context)?;
     let drafting = args.decode.draft.resolve(&found.path)?;
     let runtime = found.load(context)?;
@@ -78,14 +102,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 /// The conversation of one prompt.
 fn messages(system: Option<&str>, prompt: &str) -> Vec<Message> {
-    let message = |role, content: &str| Message {
-        role,
-        content: content.into(),
-    };
-    let system = system.map(|text| message(Role::System, text));
+    let system = system.map(|text| Message::new(Role::System, text));
     system
         .into_iter()
-        .chain([message(Role::User, prompt)])
+        .chain([Message::new(Role::User, prompt)])
         .collect()
 }
 
