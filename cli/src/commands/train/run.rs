@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use eaglet_core::draft::{Drafter, Eagle, Growth, HeadFile, load_head};
+use eaglet_core::draft::{Drafter, Eagle, Growth, HeadFile, Medusa, load_head, load_medusa};
 use eaglet_core::train::{
     Acceptance, Document, DraftVocabulary, Eagle1Network, Eagle3Network, Initial, MedusaNetwork,
     Network, Rule, StepReport, Tracer, Traces, TrainOptions, Trainer, acceptance, taps,
@@ -230,20 +230,19 @@ impl Run<'_> {
         let target = &self.runtime.target;
         let tensors =
             NamedTensors::from_bytes(Path::new("the head"), &head.safetensors(Dtype::F16)?)?;
+        let growth = Growth {
+            top_k: 1,
+            depth: CHAIN,
+            nodes: CHAIN,
+        };
         let drafter: Box<dyn Drafter> = match self.args.method {
-            Kind::Medusa => return Ok(Acceptance::default()),
+            Kind::Medusa => {
+                let heads = load_medusa(tensors, target, Dtype::F16)?;
+                Box::new(Medusa::new(heads, growth))
+            }
             Kind::Eagle1 | Kind::Eagle3 => {
-                let head = load_head(
-                    tensors,
-                    head.config.to_string().as_bytes(),
-                    target,
-                    Dtype::F16,
-                )?;
-                let growth = Growth {
-                    top_k: 1,
-                    depth: CHAIN,
-                    nodes: CHAIN,
-                };
+                let config = head.config.to_string();
+                let head = load_head(tensors, config.as_bytes(), target, Dtype::F16)?;
                 Box::new(Eagle::new(self.network.name(), head, target, growth)?)
             }
         };
