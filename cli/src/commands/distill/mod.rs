@@ -9,6 +9,7 @@ mod talk;
 use std::path::PathBuf;
 
 use eaglet_core::engine::{Session, SessionOptions};
+use eaglet_core::weights::{Checkpoint, ModelFile};
 
 use self::filter::Asked;
 use self::journal::Journal;
@@ -94,7 +95,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     let (journal, held) = Journal::open(&args.output)?;
     let mut model = args.model.clone();
-    model.ctx = model.ctx.or(Some(CONTEXT));
+    let found = context.model(&model.model)?;
+    let longest = ModelFile::open(&found)?.config()?.context;
+    model.ctx = model.ctx.or(Some(longest.min(CONTEXT)));
     let runtime = Runtime::load(&model, context)?;
     let mut asked = Asked::default();
     for question in held.iter().filter_map(|c| c.conversations.first()) {
