@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_backends::cpu::CpuOps;
 use eaglet_core::cache::{KvPool, Table};
-use eaglet_core::draft::{Head, HeadFile, load_head};
+use eaglet_core::draft::{Head, HeadFile, load_head, probe};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::ops::{Ops, Reference};
 use eaglet_core::weights::{Dtype, ModelFile, NamedTensors};
@@ -57,6 +57,15 @@ fn main() {
             println!("{rows} rows, {dtype}: {:.3}", median(times));
         }
     }
+    let tokens: Vec<u32> = (100..124).collect();
+    let mut times: Vec<_> = (0..ROUNDS / 4)
+        .map(|_| {
+            let start = Instant::now();
+            black_box(pollster::block_on(probe(&*heads[2], &target, &tokens)).unwrap());
+            start.elapsed()
+        })
+        .collect();
+    println!("trying a head on 24 tokens: {:.0}", median(&mut times));
     let reference = Reference(ops.device().clone());
     for width in [DRAFT_VOCAB, 49152] {
         for rows in ROWS {

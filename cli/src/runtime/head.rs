@@ -13,7 +13,7 @@ use crate::error::Failure;
 
 /// How heads lie in memory, whatever their file holds: they change speed only, never
 /// text. Measured (`cargo bench -p eaglet-tests --bench draft`: width 576, 8192 tokens,
-/// two AVX2 cores): a pass takes 1.3 ms in q8 and 2.9 ms in f16; q4 would take 0.6 ms,
+/// two cores with VNNI): a pass takes 1.3 ms in q8 and 2.9 ms in f16; q4 would take 0.6 ms,
 /// and its drafts are worse.
 const DTYPE: Dtype = Dtype::Q8;
 
