@@ -174,7 +174,7 @@ fn what_cannot_be_measured_is_refused_before_a_model_is_looked_for() {
             &["`foo` is no method", "ngram"][..],
         ),
         (&["--methods", "ngram=x"], &["ngram needs none"]),
-        (&["--methods", "eagle3"], &["--draft PATH"]),
+        (&["--methods", "small-model"], &["--draft PATH"]),
         (&["--methods", "ngram,ngram"], &["takes part twice"]),
         (&["--method", "ngram"], &["--methods"]),
         (&["--temperature", "1"], &["--temperatures"]),

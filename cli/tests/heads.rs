@@ -275,9 +275,8 @@ fn inspect_shows_heads() {
 #[test]
 fn a_head_that_is_missing_or_of_another_method_is_refused() {
     let world = world();
-    world.write("heads/old/medusa_lm_head.pt", "PK");
-    world.write("heads/old/config.json", "{}");
     world.write("heads/old/pytorch_model.bin", "PK");
+    world.write("heads/old-medusa/medusa_lm_head.pt", "PK");
     for (args, causes) in [
         (
             &["--method", "eagle3"][..],
@@ -309,7 +308,7 @@ fn a_head_that_is_missing_or_of_another_method_is_refused() {
             &["another method"],
         ),
         (
-            &["--method", "medusa", "--draft", "heads/old"],
+            &["--method", "medusa", "--draft", "heads/old-medusa"],
             &["medusa_lm_head.pt", "torch.load"],
         ),
         (

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use eaglet_backends::cpu::CpuOps;
 use eaglet_core::Result;
-use eaglet_core::draft::{Budget, Drafter, Drawn, Eagle, Growth, Head, Plain, SmallModel};
+use eaglet_core::draft::{Budget, Drafter, Drawn, Eagle, Growth, Head, Plain, Shaping, SmallModel};
 use eaglet_core::engine::Sizing;
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::ops::Async;
 use eaglet_core::sample::{Distribution, Sampling};
-use eaglet_core::tree::Tree;
+use eaglet_core::tree::{Shape, Tree};
 use eaglet_core::verify::Verification;
 use eaglet_core::weights::Dtype;
 use eaglet_tests::decode::{Decoded, decode, options};
@@ -61,16 +61,21 @@ fn drafters(target: &Arc<Transformer>) -> Vec<(&str, Box<Make<'_>>)> {
         depth: 3,
         nodes: 6,
     };
-    let eagle = move |kind| {
+    let fixed: Shape = "0-2 00-01 10".parse().unwrap();
+    let eagle = move |kind, shaping: Shaping| {
         let head: Rc<dyn Head> = TinyHead::random(kind, 4).load(target, Dtype::F32).into();
         move || -> Box<dyn Drafter> {
-            Box::new(Eagle::new("eagle", head.clone(), target, growth).unwrap())
+            Box::new(Eagle::new("eagle", head.clone(), target, shaping.clone()).unwrap())
         }
     };
     let other = load(&Tiny::new("llama", 2));
     vec![
-        ("eagle1", Box::new(eagle(Kind::Eagle1))),
-        ("eagle3", Box::new(eagle(Kind::Eagle3))),
+        ("eagle1", Box::new(eagle(Kind::Eagle1, growth.into()))),
+        (
+            "eagle1, static",
+            Box::new(eagle(Kind::Eagle1, fixed.into())),
+        ),
+        ("eagle3", Box::new(eagle(Kind::Eagle3, growth.into()))),
         (
             "small model",
             Box::new(move || Box::new(SmallModel::new(other.clone(), target).unwrap())),
