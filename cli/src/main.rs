@@ -5,6 +5,7 @@ mod commands;
 mod context;
 mod dialogue;
 mod error;
+mod page;
 mod progress;
 mod runtime;
 mod store;

@@ -14,6 +14,7 @@ use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::text::TextAssets;
 use eaglet_core::weights::ModelFile;
 
+use super::heads::Source;
 use super::tree_arg::{TreeArg, lookahead};
 use super::{Method, head, heads};
 use crate::error::Failure;
@@ -81,7 +82,7 @@ pub struct Drafting {
     pub budget: Budget,
     /// How much of it is verified.
     pub sizing: Sizing,
-    draft: Option<PathBuf>,
+    draft: Option<Source>,
     shaping: Shaping,
     lookahead: LookaheadOptions,
     ngrams: bool,
@@ -160,21 +161,21 @@ impl DraftArgs {
         self.check()?;
         let (method, draft) = match (self.method, &self.draft) {
             (Method::Auto, _) => match heads::beside(model) {
-                Some((method, head)) => (method, Some(head)),
+                Some((method, head)) => (method, Some(Source::Path(head))),
                 None => (Method::Ngram, None),
             },
             (method, None) if method.has_head() => {
                 let head = heads::of(method, model).ok_or_else(|| {
                     Failure::Input(format!(
-                        "--method {0} needs a head, and no folder `{0}` lies beside {1}: name one \
-                         with --draft PATH",
+                        "--method {0} needs a head, and no folder `{0}` lies beside {1}, nor was one \
+                         shipped for it: name one with --draft PATH",
                         method.name(),
                         model.display()
                     ))
                 })?;
                 (method, Some(head))
             }
-            (method, draft) => (method, draft.clone()),
+            (method, draft) => (method, draft.clone().map(Source::Path)),
         };
         let ngrams = match self.ngrams {
             Some(switch) => switch == Switch::On,
@@ -244,16 +245,16 @@ impl Drafting {
         text: Option<&TextAssets>,
     ) -> Result<Box<dyn Drafter>, Failure> {
         let drafter: Box<dyn Drafter> = match (self.method, &self.draft) {
-            (Method::Eagle1 | Method::Eagle2 | Method::Eagle3, Some(path)) => {
-                let head = head::eagle(path, self.method, target, text)?;
+            (Method::Eagle1 | Method::Eagle2 | Method::Eagle3, Some(source)) => {
+                let head = head::eagle(source, self.method, target, text)?;
                 let (name, shaping) = (self.method.name(), self.shaping.clone());
                 Box::new(Eagle::new(name, head, target, shaping)?)
             }
-            (Method::Medusa, Some(path)) => {
-                let heads = head::medusa(path, target)?;
+            (Method::Medusa, Some(source)) => {
+                let heads = head::medusa(source, target)?;
                 Box::new(Medusa::new(heads, self.shaping.clone()))
             }
-            (Method::SmallModel, Some(path)) => {
+            (Method::SmallModel, Some(Source::Path(path))) => {
                 let file = ModelFile::open(path)?;
                 let (ops, options) = (target.ops().clone(), LoadOptions::default());
                 let model = Transformer::load(&file, ops, options, |_, _| {})?;

@@ -1,14 +1,14 @@
 //! Heads from their files; those of EAGLE are tried on a few words before they are used.
 
 use std::io::Write;
-use std::path::Path;
 
-use eaglet_core::draft::{Head, HeadCheckpoint, HeadKind, MedusaHeads, load_medusa, probe};
+use eaglet_core::draft::{Head, HeadCheckpoint, MedusaHeads, load_medusa, probe};
 use eaglet_core::model::Transformer;
 use eaglet_core::text::{Special, TextAssets};
 use eaglet_core::weights::Dtype;
 
 use super::Method;
+use super::heads::Source;
 use crate::error::Failure;
 
 /// How heads lie in memory, whatever their file holds: they change speed only, never
@@ -24,19 +24,15 @@ const TEXT: &str = "The sun is a star at the center of our solar system. It give
 /// Tokens of it that are tried: more would be felt at the start.
 const TOKENS: usize = 24;
 
-/// The EAGLE head of `method` in a file or folder. Warns on standard error where it does
+/// The EAGLE head of `method`. Warns on standard error where it does
 /// not seem to fit the model.
 pub fn eagle(
-    path: &Path,
+    source: &Source,
     method: Method,
     target: &Transformer,
     text: Option<&TextAssets>,
 ) -> Result<Box<dyn Head>, Failure> {
-    let kind = match method {
-        Method::Eagle3 => HeadKind::Eagle3,
-        _ => HeadKind::Eagle1,
-    };
-    let checkpoint = open(path, kind, method)?;
+    let checkpoint = open(source, method)?;
     let key = checkpoint.taps_key();
     let head = checkpoint.load(target, DTYPE)?;
     if let Some(text) = text
@@ -45,32 +41,30 @@ pub fn eagle(
         // A closed standard error must not stop the work.
         let _ = writeln!(
             anstream::stderr(),
-            "\x1b[1;33mwarning:\x1b[0m {}: {doubt}",
-            path.display()
+            "\x1b[1;33mwarning:\x1b[0m {source}: {doubt}"
         );
     }
     Ok(head)
 }
 
-/// Medusa heads in a file or folder.
-pub fn medusa(path: &Path, target: &Transformer) -> Result<MedusaHeads, Failure> {
-    let tensors = open(path, HeadKind::Medusa, Method::Medusa)?.tensors;
+/// Medusa heads.
+pub fn medusa(source: &Source, target: &Transformer) -> Result<MedusaHeads, Failure> {
+    let tensors = open(source, Method::Medusa)?.tensors;
     Ok(load_medusa(tensors, target, DTYPE)?)
 }
 
-/// Opens a head, which must be of a kind.
-fn open(path: &Path, kind: HeadKind, method: Method) -> Result<HeadCheckpoint, Failure> {
-    let checkpoint = HeadCheckpoint::open(path)?;
+/// Opens a head, which must be one of the method's.
+fn open(source: &Source, method: Method) -> Result<HeadCheckpoint, Failure> {
+    let checkpoint = source.open()?;
     let held = match checkpoint.kind() {
-        Some(found) if found == kind => return Ok(checkpoint),
+        Some(found) if Some(found) == method.kind() => return Ok(checkpoint),
         Some(found) => format!(
             "the head of another method than {}: one of {found}",
             method.name()
         ),
         None => "no head that eaglet knows".into(),
     };
-    let path = path.display();
-    Err(Failure::Input(format!("{path} holds {held}")))
+    Err(Failure::Input(format!("{source} holds {held}")))
 }
 
 /// What speaks against a head, if anything does.

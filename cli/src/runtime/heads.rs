@@ -1,8 +1,13 @@
-//! Where trained heads lie beside a model.
+//! Where trained heads lie: beside a model, or in the program.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use eaglet_core::draft::HeadCheckpoint;
+
 use super::Method;
+use super::shipped::{self, Shipped};
+use crate::error::Failure;
 
 /// Folders of heads and the method that is best with each, the best first.
 const FOLDERS: [(&str, Method); 4] = [
@@ -20,14 +25,45 @@ pub fn beside(model: &Path) -> Option<(Method, PathBuf)> {
     folders.find_map(|&(name, method)| Some((method, folder(model, name)?)))
 }
 
-/// The head beside a model that a method can draft with. EAGLE-1 and EAGLE-2 share theirs.
-pub fn of(method: Method, model: &Path) -> Option<PathBuf> {
+/// Where a head is.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In a file or folder.
+    Path(PathBuf),
+    /// In the program.
+    Shipped(&'static Shipped),
+}
+
+impl Source {
+    /// Opens the head.
+    pub fn open(&self) -> Result<HeadCheckpoint, Failure> {
+        match self {
+            Self::Path(path) => Ok(HeadCheckpoint::open(path)?),
+            Self::Shipped(head) => head.open(),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Shipped(head) => head.name().fmt(f),
+        }
+    }
+}
+
+/// The head that a method can draft with: the one beside the model, else the one that was
+/// shipped for it. EAGLE-1 and EAGLE-2 share theirs.
+pub fn of(method: Method, model: &Path) -> Option<Source> {
     let method = match method {
         Method::Eagle1 => Method::Eagle2,
         other => other,
     };
     let mut folders = FOLDERS.iter().filter(|(_, of)| *of == method);
-    folders.find_map(|(name, _)| folder(model, name))
+    let beside = folders.find_map(|(name, _)| folder(model, name));
+    let shipped = || shipped::of(method, model).map(Source::Shipped);
+    beside.map(Source::Path).or_else(shipped)
 }
 
 fn folder(model: &Path, name: &str) -> Option<PathBuf> {
@@ -73,9 +109,11 @@ mod tests {
             fs::create_dir(&own).unwrap();
             assert_eq!(beside(&file), Some((method, own)));
         }
-        assert_eq!(of(Method::Eagle1, &model), Some(model.join("eagle2")));
-        assert_eq!(of(Method::Medusa, &file), Some(at("a.b.medusa")));
-        assert_eq!(of(Method::Plain, &file), None);
+        let found = |method, model: &Path| of(method, model).map(|head| head.to_string());
+        let shown = |path: PathBuf| Some(path.display().to_string());
+        assert_eq!(found(Method::Eagle1, &model), shown(model.join("eagle2")));
+        assert_eq!(found(Method::Medusa, &file), shown(at("a.b.medusa")));
+        assert_eq!(found(Method::Plain, &file), None);
         // A file that is called so is no head.
         let lone = at("lone");
         fs::create_dir(&lone).unwrap();

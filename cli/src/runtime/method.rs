@@ -1,5 +1,7 @@
 //! The methods of drafting.
 
+use eaglet_core::draft::HeadKind;
+
 /// The methods of drafting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Method {
@@ -39,11 +41,18 @@ impl Method {
         }
     }
 
+    /// What it drafts with, of methods that have a trained head.
+    pub fn kind(self) -> Option<HeadKind> {
+        match self {
+            Self::Eagle1 | Self::Eagle2 => Some(HeadKind::Eagle1),
+            Self::Eagle3 => Some(HeadKind::Eagle3),
+            Self::Medusa => Some(HeadKind::Medusa),
+            _ => None,
+        }
+    }
+
     /// Whether it drafts with a trained head, in trees.
     pub fn has_head(self) -> bool {
-        matches!(
-            self,
-            Self::Eagle1 | Self::Eagle2 | Self::Eagle3 | Self::Medusa
-        )
+        self.kind().is_some()
     }
 }

@@ -10,6 +10,7 @@ mod options;
 pub mod pool;
 mod reader;
 mod report;
+mod shipped;
 mod tree_arg;
 mod verify;
 

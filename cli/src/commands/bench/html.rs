@@ -1,12 +1,9 @@
 //! The report as one page that needs no other file.
 
-use std::fmt::Write;
-
-use super::plots::{self, Bar, Group};
 use super::report::{Report, Row};
 use crate::error::Failure;
-
-const STYLE: &str = include_str!("page.css");
+use crate::page::plots::{self, Bar, Group};
+use crate::page::{STYLE, cells, escape, figure, keys, table};
 
 /// The page.
 pub fn render(report: &Report) -> Result<String, Failure> {
@@ -232,48 +229,4 @@ fn times(rows: &[&Row]) -> Vec<Group> {
         }
     };
     rows.iter().map(group).collect()
-}
-
-fn figure(title: &str, plot: &str, keys: &str, caption: &str) -> String {
-    format!(
-        "<h3>{title}</h3>\n<figure>\n{keys}\n{plot}<figcaption>{caption}</figcaption>\n</figure>\n"
-    )
-}
-
-/// Which colour is which.
-fn keys(named: &[(usize, &str)]) -> String {
-    let mut text = String::new();
-    for (index, name) in named {
-        let (colour, name) = (plots::colour(*index), escape(name));
-        let _ = write!(
-            text,
-            "<span class=\"key\"><i style=\"background:{colour}\"></i>{name}</span>"
-        );
-    }
-    text
-}
-
-fn table(head: &[String], lines: Vec<String>) -> String {
-    let head: String = head.iter().map(|name| format!("<th>{name}</th>")).collect();
-    format!(
-        "<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{}</tbody>\n\
-         </table></div>\n",
-        lines.concat()
-    )
-}
-
-fn cells(cells: &[String]) -> String {
-    let cells: String = cells
-        .iter()
-        .map(|cell| format!("<td>{cell}</td>"))
-        .collect();
-    format!("<tr>{cells}</tr>\n")
-}
-
-/// Text that stays text.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

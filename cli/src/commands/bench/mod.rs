@@ -5,7 +5,6 @@ mod figures;
 mod html;
 mod measure;
 mod player;
-mod plots;
 mod report;
 mod shapes;
 mod statistics;

@@ -202,13 +202,9 @@ impl Run<'_> {
                 write_atomically(&folder.join("course.json"), &json)?;
                 let text = card(self.args, &self.runtime.name, &course);
                 write_atomically(&folder.join("README.md"), text.as_bytes())?;
-                report::write(
-                    folder,
-                    self.args,
-                    &self.runtime.name,
-                    &course,
-                    trainer.steps(),
-                )?;
+                let title = format!("{} head for {}", self.network.name(), self.runtime.name);
+                let page = report::render(&title, &course, trainer.steps())?;
+                write_atomically(&folder.join("report.html"), page.as_bytes())?;
             }
         }
         steps.finish();

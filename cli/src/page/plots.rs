@@ -154,6 +154,38 @@ pub fn depths(lines: &[(usize, &[f64])]) -> Result<String, Failure> {
     })
 }
 
+/// Values over the updates of a run, a line for each (colour, points).
+pub fn course(lines: &[(usize, Vec<(f64, f64)>)], unit: &str) -> Result<String, Failure> {
+    let points = || lines.iter().flat_map(|(_, points)| points);
+    let last = points().map(|point| point.0).fold(1.0, f64::max);
+    let most = points().map(|point| point.1).fold(0.0, f64::max) * 1.05;
+    svg(300, |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_right(24)
+            .margin_top(14)
+            .set_label_area_size(LabelAreaPosition::Left, 64)
+            .set_label_area_size(LabelAreaPosition::Bottom, 44)
+            .build_cartesian_2d(0.0..last, 0.0..most.max(1e-9))?;
+        chart
+            .configure_mesh()
+            .x_desc("updates")
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_labels(6)
+            .y_label_formatter(&|y| format!("{}{unit}", (y * 100.0).round() / 100.0))
+            .label_style(text())
+            .axis_style(INK)
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        for (colour, points) in lines {
+            let colour = COLOURS[colour % COLOURS.len()];
+            chart.draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?;
+        }
+        Ok(())
+    })
+}
+
 fn text() -> TextStyle<'static> {
     FONT.into_font().color(&INK)
 }
@@ -197,6 +229,12 @@ mod tests {
         }
         let plot = depths(&[(0, &[0.5, 0.25]), (1, &[])]).unwrap();
         assert_eq!(plot.matches("<circle").count(), 3 + 1);
+        let plot = course(&[(0, vec![(1.0, 2.0), (5.0, 1.0)])], " nats").unwrap();
+        assert!(
+            plot.contains("<polyline") && plot.contains(" nats"),
+            "{plot}"
+        );
+        assert!(course(&[], "").is_ok());
         assert!(bars(&[], None, "").is_ok() && depths(&[]).is_ok());
     }
 }
