@@ -32,8 +32,7 @@ pub fn card(args: &Args, model: &str, course: &Course) -> String {
          | first choice is the model's own, last training batch | {accuracy:.2} |\n\n\
          ## Training\n\n\
          Made by `eaglet train` {version} from {documents} conversations of {tokens} tokens \
-         ({files}), whose answers the model wrote itself; their licence is that of the model \
-         and of the prompts.\n\n\
+         ({files}). The licence of the data is that of its sources.\n\n\
          | setting | |\n|---|---|\n| epochs | {epochs} |\n| highest learning rate | {lr} |\n\
          | tokens ahead | {ahead} |\n| draft vocabulary | {vocabulary} |\n\
          | tokens of a conversation at most | {length} |\n\
