@@ -6,6 +6,7 @@
 mod batch;
 mod bench;
 mod chat;
+mod costs;
 mod damaged_files;
 mod distill;
 mod generate;

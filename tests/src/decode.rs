@@ -10,7 +10,7 @@ use eaglet_core::model::Transformer;
 use eaglet_core::sample::Sampling;
 use eaglet_core::verify::Verification;
 
-pub const BUDGET: Budget = Budget { nodes: 6, depth: 5 };
+pub const BUDGET: Budget = Budget::new(6, 5);
 
 /// What came out.
 #[derive(Clone, Debug, PartialEq)]

@@ -37,6 +37,8 @@ pub struct TinyHead {
     /// Dimensions of a head; the projections decide how many heads there are.
     pub dim: usize,
     pub theta: f64,
+    /// Angles are divided by this.
+    pub stretch: f64,
     pub norm_before_residual: bool,
     pub norm_output: bool,
 }
@@ -117,6 +119,7 @@ impl TinyHead {
             tensors,
             dim: DIM,
             theta: 10_000.0,
+            stretch: 1.0,
             norm_before_residual: false,
             norm_output: false,
         }
@@ -161,6 +164,10 @@ impl TinyHead {
         let mut config = Self::config();
         config["head_dim"] = self.dim.into();
         config["rope_theta"] = self.theta.into();
+        if self.stretch != 1.0 {
+            let rule = serde_json::json!({ "rope_type": "linear", "factor": self.stretch });
+            config["rope_scaling"] = rule;
+        }
         config["norm_before_residual"] = self.norm_before_residual.into();
         config["norm_output"] = self.norm_output.into();
         config
@@ -217,7 +224,7 @@ impl TinyHead {
             let mut k = self.linear("self_attn.k_proj", &input);
             values.push(self.linear("self_attn.v_proj", &input));
             for head in q.chunks_mut(self.dim).chain(k.chunks_mut(self.dim)) {
-                rotate(head, position, self.theta);
+                rotate(head, position as f64 / self.stretch, self.theta);
             }
             keys.push(k);
             let mixed = attend(&q, &keys, &values, self.dim);
@@ -364,10 +371,10 @@ fn add(x: &mut [f64], y: &[f64]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-fn rotate(head: &mut [f64], position: usize, theta: f64) {
+fn rotate(head: &mut [f64], position: f64, theta: f64) {
     let half = head.len() / 2;
     for i in 0..half {
-        let angle = position as f64 * theta.powf(-(i as f64) / half as f64);
+        let angle = position * theta.powf(-(i as f64) / half as f64);
         let (a, b) = (head[i], head[half + i]);
         head[i] = a * angle.cos() - b * angle.sin();
         head[half + i] = b * angle.cos() + a * angle.sin();

@@ -3,9 +3,11 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use eaglet_core::Result;
 use eaglet_core::draft::{Budget, Drafter, Eagle, Growth, Observation, Plain, Shaping};
@@ -71,6 +73,8 @@ type Log = Rc<RefCell<Vec<(Vec<u32>, Tree)>>>;
 /// Writes down what a drafter proposes.
 struct Recording {
     inner: Box<Eagle>,
+    /// Texts shorter than this are not worth a pass.
+    dear: usize,
     log: Log,
 }
 
@@ -87,7 +91,9 @@ impl Drafter for Recording {
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
         let log = self.log.clone();
+        let price = if context.len() < self.dear { 1.5 } else { 0.0 };
         Box::pin(async move {
+            let budget = Budget { price, ..budget };
             let tree = self.inner.propose(context, budget).await?;
             log.borrow_mut().push((context.to_vec(), tree.clone()));
             Ok(tree)
@@ -101,10 +107,11 @@ impl Drafter for Recording {
     }
 }
 
-fn record(target: &std::sync::Arc<Transformer>, kind: Kind, prompt: &[u32], max: usize) -> Log {
+fn record(target: &Arc<Transformer>, kind: Kind, prompt: &[u32], max: usize, dear: usize) -> Log {
     let log = Log::default();
     let recording = Recording {
         inner: eagle(kind, 5, target),
+        dear,
         log: log.clone(),
     };
     let greedy = Sampling::default();
@@ -116,16 +123,40 @@ fn record(target: &std::sync::Arc<Transformer>, kind: Kind, prompt: &[u32], max:
 fn after_many_rounds_a_head_drafts_what_it_would_draft_afresh() {
     let target = Tiny::new("qwen3", 3).load(Dtype::F32);
     for kind in KINDS {
-        let log = record(&target, kind, &[1, 2, 3, 4], 40);
+        let log = record(&target, kind, &[1, 2, 3, 4], 40, 0);
         let log = log.borrow();
         assert!(log.len() > 20);
         for (context, tree) in log.iter().step_by(5).filter(|(_, tree)| tree.height() == 4) {
             // A fresh drafter whose first round has this context: its root is the last
             // token, which greedy decoding of the rest gives.
-            let fresh = record(&target, kind, &context[..context.len() - 1], 40);
+            let fresh = record(&target, kind, &context[..context.len() - 1], 40, 0);
             let fresh = fresh.borrow();
             assert_eq!(&fresh[0], &(context.clone(), tree.clone()), "{kind:?}");
         }
+    }
+}
+
+#[test]
+fn a_head_that_rested_drafts_what_it_would_have_drafted_without() {
+    let target = Tiny::new("qwen3", 3).load(Dtype::F32);
+    for kind in KINDS {
+        let always = record(&target, kind, &[1, 2, 3, 4], 60, 0);
+        let always: HashMap<_, _> = always.borrow().iter().cloned().collect();
+        let rested = record(&target, kind, &[1, 2, 3, 4], 60, 30);
+        let (short, long): (Vec<_>, Vec<_>) = rested
+            .take()
+            .into_iter()
+            .partition(|(context, _)| context.len() < 30);
+        assert_eq!(short.len(), 25, "a rest is plain decoding");
+        assert!(short.iter().all(|(_, tree)| tree.len() == 1));
+        let mut compared = 0;
+        for (context, tree) in &long {
+            if let Some(expected) = always.get(context).filter(|tree| tree.height() == 4) {
+                assert_eq!(tree, expected, "{kind:?}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 5, "{compared}");
     }
 }
 

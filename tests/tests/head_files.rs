@@ -33,6 +33,7 @@ fn what_is_written_is_what_is_read() {
             let mut tiny = TinyHead::random(kind, 3);
             tiny.dim = dim;
             tiny.theta = 500.0;
+            tiny.stretch = 4.0;
             if kind == Kind::Eagle3 {
                 tiny.norm_before_residual = true;
                 tiny.norm_output = true;
@@ -277,8 +278,12 @@ fn heads_that_do_not_fit_are_refused_by_name() {
     assert!(config("eagle_config", taps).contains("[0, 1, 9]"));
     assert!(config("rope_theta", 0.into()).contains("rope_theta 0"));
     assert!(config("rms_norm_eps", (-1e9).into()).contains("rms_norm_eps"));
-    let stretched = serde_json::json!({ "rope_type": "llama3", "factor": 8 });
-    assert!(config("rope_scaling", stretched).contains("stretched"));
+    let stretched =
+        |kind: &str, factor: f64| serde_json::json!({ "rope_type": kind, "factor": factor });
+    assert!(config("rope_scaling", stretched("yarn", 8.0)).contains("yarn"));
+    assert!(config("rope_scaling", stretched("llama3", 8.0)).contains("low_freq_factor"));
+    let error = config("rope_scaling", stretched("linear", -2.0));
+    assert!(error.contains("RoPE scaling factor -2"), "{error}");
 }
 
 #[test]

@@ -104,15 +104,16 @@ fn heads_compute_what_the_papers_say() {
 fn every_feature_of_a_head_counts() {
     type Change = fn(&mut TinyHead);
     const H: usize = HIDDEN;
-    let eagle1: [(&str, Change); 4] = [
+    let eagle1: [(&str, Change); 5] = [
         ("no bias of fc", |h| drop(h.tensors.remove("fc.bias"))),
         ("biases of attention", |h| attention_biases(h, "layers.0")),
         ("base of the angles", |h| h.theta = 300.0),
+        ("stretched angles", |h| h.stretch = 4.0),
         ("head dimension", |h| {
             h.dim = 32;
         }),
     ];
-    let eagle3: [(&str, Change); 12] = [
+    let eagle3: [(&str, Change); 13] = [
         ("norm_before_residual", |h| h.norm_before_residual = true),
         ("norm_output", |h| h.norm_output = true),
         ("norm_before_fc", |h| {
@@ -138,6 +139,7 @@ fn every_feature_of_a_head_counts() {
             h.set("embed_tokens.weight", &[VOCAB, H], 0.0)
         }),
         ("base of the angles", |h| h.theta = 300.0),
+        ("stretched angles", |h| h.stretch = 4.0),
         ("head dimension", |h| h.dim = 32),
     ];
     let model = Tiny::new("llama", 1);

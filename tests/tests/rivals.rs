@@ -25,10 +25,7 @@ use eaglet_tests::medusa::TinyMedusa;
 use eaglet_tests::tiny::Tiny;
 
 /// Enough for every tree here.
-const ROOM: Budget = Budget {
-    nodes: 80,
-    depth: 20,
-};
+const ROOM: Budget = Budget::new(80, 20);
 const GROWTH: Growth = Growth {
     top_k: 3,
     depth: 4,

@@ -24,12 +24,10 @@ impl<'a> Answer<'a> {
         decode: &DecodeArgs,
         drafting: &Drafting,
     ) -> Result<Self, Failure> {
-        let mut session = runtime.session(drafting, 1)?;
-        let sequence = session.open(runtime.sequence(decode, drafting)?)?;
         Ok(Self {
             runtime,
-            session,
-            sequence,
+            session: runtime.session(decode, drafting, 1)?,
+            sequence: 0,
             stop: decode.stop.clone(),
             method: drafting.method,
         })

@@ -1,22 +1,15 @@
 //! From the flags of drafting to what drafts.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use eaglet_core::draft::{
-    Budget, Drafter, Eagle, Growth, Lookahead, LookaheadOptions, Medusa, Ngram, NgramOptions,
-    Plain, Shaping, SmallModel, Union,
-};
+use eaglet_core::draft::{Budget, Growth, LookaheadOptions, NgramOptions, Shaping};
 use eaglet_core::engine::Sizing;
-use eaglet_core::model::{LoadOptions, Transformer};
-use eaglet_core::text::TextAssets;
-use eaglet_core::weights::ModelFile;
 
 use super::heads::Source;
 use super::tree_arg::{TreeArg, lookahead};
-use super::{Method, head, heads};
+use super::{Method, heads};
 use crate::error::Failure;
 
 /// What drafts tokens, as typed.
@@ -82,10 +75,13 @@ pub struct Drafting {
     pub budget: Budget,
     /// How much of it is verified.
     pub sizing: Sizing,
-    draft: Option<Source>,
-    shaping: Shaping,
-    lookahead: LookaheadOptions,
-    ngrams: bool,
+    /// The head, or the model of `small-model`.
+    pub(super) draft: Option<Source>,
+    /// The trees of a head.
+    pub(super) shaping: Shaping,
+    pub(super) lookahead: LookaheadOptions,
+    /// What is copied onto a head's trees, if anything is.
+    pub(super) grafted: Option<NgramOptions>,
 }
 
 /// Tokens drafted in a round unless something says otherwise.
@@ -98,6 +94,13 @@ const GRAFTED: NgramOptions = NgramOptions {
     copied: 5,
     branches: 1,
 };
+
+impl Drafting {
+    /// Whether trees are cut to what pays, by what passes cost.
+    pub fn is_sized(&self) -> bool {
+        self.sizing == Sizing::Measured && self.method != Method::Plain
+    }
+}
 
 impl DraftArgs {
     /// Refuses flags that say nothing to the method, or contradict one another.
@@ -201,7 +204,7 @@ impl DraftArgs {
             draft,
             shaping,
             lookahead,
-            ngrams,
+            grafted: ngrams.then_some(GRAFTED),
         })
     }
 
@@ -229,47 +232,6 @@ impl DraftArgs {
             (Shaping::Dynamic(growth), TreeArg::Auto) => (growth.nodes, growth.nodes),
             (Shaping::Dynamic(growth), _) => (growth.nodes, growth.depth),
         };
-        Budget {
-            nodes: self.draft_tokens.unwrap_or(nodes),
-            depth,
-        }
-    }
-}
-
-impl Drafting {
-    /// A drafter for one sequence of `target`. With the target's text side a head is tried
-    /// on a few words.
-    pub fn drafter(
-        &self,
-        target: &Transformer,
-        text: Option<&TextAssets>,
-    ) -> Result<Box<dyn Drafter>, Failure> {
-        let drafter: Box<dyn Drafter> = match (self.method, &self.draft) {
-            (Method::Eagle1 | Method::Eagle2 | Method::Eagle3, Some(source)) => {
-                let head = head::eagle(source, self.method, target, text)?;
-                let (name, shaping) = (self.method.name(), self.shaping.clone());
-                Box::new(Eagle::new(name, head, target, shaping)?)
-            }
-            (Method::Medusa, Some(source)) => {
-                let heads = head::medusa(source, target)?;
-                Box::new(Medusa::new(heads, self.shaping.clone()))
-            }
-            (Method::SmallModel, Some(Source::Path(path))) => {
-                let file = ModelFile::open(path)?;
-                let (ops, options) = (target.ops().clone(), LoadOptions::default());
-                let model = Transformer::load(&file, ops, options, |_, _| {})?;
-                Box::new(SmallModel::new(Arc::new(model), target)?)
-            }
-            (Method::Lookahead, _) => Box::new(Lookahead::new(self.lookahead)?),
-            (Method::Ngram, _) => Box::new(Ngram(NgramOptions {
-                copied: self.budget.nodes,
-                ..Default::default()
-            })),
-            _ => Box::new(Plain),
-        };
-        Ok(match self.ngrams {
-            true => Box::new(Union::new(drafter, GRAFTED)),
-            false => drafter,
-        })
+        Budget::new(self.draft_tokens.unwrap_or(nodes), depth)
     }
 }

@@ -1,6 +1,8 @@
 //! A loaded model and how it answers: what `generate` and `chat` share.
 
 mod answer;
+mod costs;
+mod drafters;
 mod drafting;
 mod head;
 mod heads;
@@ -21,13 +23,15 @@ use std::time::{Duration, Instant};
 
 use eaglet_backends::Backend;
 use eaglet_core::Error;
-use eaglet_core::engine::{SequenceOptions, Session, SessionOptions};
+use eaglet_core::engine::{Session, SessionOptions};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::text::{ChatTemplate, Message, Special, TextAssets, encode_chat};
 use eaglet_core::weights::ModelFile;
 use indicatif::ProgressBar;
 
 pub use answer::Answer;
+pub use costs::Known;
+pub use drafters::Drafters;
 pub use drafting::{DraftArgs, Drafting};
 pub use method::Method;
 pub use options::{DecodeArgs, ModelArgs};
@@ -53,6 +57,8 @@ pub struct Runtime {
     pub text: TextAssets,
     /// How long loading took.
     pub load: Duration,
+    /// What its passes cost.
+    pub costs: Known,
 }
 
 /// A device and a model that is on this machine, not yet loaded: there is time to refuse
@@ -102,11 +108,13 @@ impl<'a> Found<'a> {
             (text, target)
         });
         bar.finish_and_clear();
+        let target = target?;
         Ok(Runtime {
             name: args.model.to_string(),
             path,
+            costs: Known::new(&context.store, &target, &backend.description),
             backend,
-            target: Arc::new(target?),
+            target: Arc::new(target),
             text: text?,
             load: start.elapsed(),
         })
@@ -119,22 +127,24 @@ impl Runtime {
         Found::new(args, context)?.load(context)
     }
 
-    /// A session with room for some sequences.
-    pub fn session(&self, drafting: &Drafting, sequences: usize) -> Result<Session, Failure> {
-        let options = SessionOptions {
-            sequences,
-            nodes: drafting.budget.nodes,
-        };
-        Ok(Session::new(self.target.clone(), options)?)
-    }
-
-    /// How one sequence is decoded.
-    pub fn sequence(
+    /// A session of some sequences that are all decoded alike.
+    pub fn session(
         &self,
         decode: &DecodeArgs,
         drafting: &Drafting,
-    ) -> Result<SequenceOptions, Failure> {
-        decode.sequence(drafting, &self.target, Some(&self.text))
+        sequences: usize,
+    ) -> Result<Session, Failure> {
+        let nodes = drafting.budget.nodes;
+        let options = SessionOptions { sequences, nodes };
+        let mut session = Session::new(self.target.clone(), options)?;
+        let drafters = Drafters::load(drafting, &self.target, Some(&self.text))?;
+        for _ in 0..sequences {
+            session.open(decode.sequence(&drafters, Some(&self.text))?)?;
+        }
+        if drafting.is_sized() {
+            self.costs.tell(&mut session, sequences, nodes)?;
+        }
+        Ok(session)
     }
 
     /// How conversations become text, of a model that knows conversations.

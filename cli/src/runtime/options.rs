@@ -3,13 +3,12 @@
 use clap::Args;
 use eaglet_backends::DeviceSpec;
 use eaglet_core::engine::{Limits, SequenceOptions};
-use eaglet_core::model::Transformer;
 use eaglet_core::sample::{Penalties, Sampling};
 use eaglet_core::text::{StopStrings, TextAssets};
 use eaglet_core::weights::Dtype;
 
 use super::verify::Verify;
-use super::{DraftArgs, Drafting};
+use super::{DraftArgs, Drafters};
 use crate::error::Failure;
 use crate::store::{DEFAULT_MODEL, ModelRef};
 
@@ -135,13 +134,13 @@ impl DecodeArgs {
         self.draft.check()
     }
 
-    /// How one sequence of `target` is decoded. `text` is its text side, if it has one.
+    /// How one sequence is decoded. `text` is its model's text side, if it has one.
     pub fn sequence(
         &self,
-        drafting: &Drafting,
-        target: &Transformer,
+        drafters: &Drafters<'_>,
         text: Option<&TextAssets>,
     ) -> Result<SequenceOptions, Failure> {
+        let drafting = drafters.drafting;
         let eos = text.map(|text| text.tokenizer.eos_ids().to_vec());
         Ok(SequenceOptions {
             sampling: self.sampling(),
@@ -149,7 +148,7 @@ impl DecodeArgs {
                 eos: eos.unwrap_or_default(),
                 max_tokens: self.max_tokens,
             },
-            drafter: drafting.drafter(target, text)?,
+            drafter: drafters.drafter()?,
             budget: drafting.budget,
             sizing: drafting.sizing,
             verification: self.verify.into(),

@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/models/NAME/   one complete model with its manifest, `eaglet.json`
 //! ROOT/hub/           unfinished downloads of Hugging Face repositories
+//! ROOT/costs/         what passes of each model cost on this machine
 //! ROOT/tmp/           everything else that is unfinished
 //! ROOT/lock           held by whoever changes any of this
 //! ```
@@ -69,6 +70,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// The folder of measured costs, which may not be there yet.
+    pub fn costs(&self) -> PathBuf {
+        self.root.join("costs")
+    }
+
     /// The store in the folder `root`, which is created when something is fetched.
     pub fn new(root: PathBuf) -> Self {
         Self {

@@ -44,6 +44,11 @@ impl KvPool {
         self.slots
     }
 
+    /// Slots that are free.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
     /// Takes `count` free slots.
     ///
     /// # Errors

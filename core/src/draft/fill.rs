@@ -6,7 +6,8 @@ use crate::tree::{Shape, Tree};
 
 /// Fills a shape. `first` are the root's candidates; `expand` gives those of the nodes
 /// of a level that have children, in one pass. Where there are fewer candidates than the
-/// shape has children, or no room in the budget, nodes are left out with all below them.
+/// shape has children, or no room in the budget, nodes are left out with all below them,
+/// and so is a level that is not worth the budget's price.
 pub(super) async fn fill(
     root: u32,
     first: Candidates,
@@ -19,11 +20,14 @@ pub(super) async fn fill(
     let mut nodes = vec![None; shape.len()];
     nodes[0] = Some(0);
     let (mut expanded, mut candidates) = (vec![0], vec![first]);
+    // The chance of each of the tree's nodes, its ancestors included.
+    let mut chances = vec![1.0];
     for depth in 1..=shape.height().min(budget.depth) {
         if depth > 1 {
             let inner = shape.level(depth - 1).filter(|&node| !shape.is_leaf(node));
             expanded = inner.filter_map(|node| nodes[node]).collect();
-            if expanded.is_empty() {
+            let mass: f32 = expanded.iter().map(|&node| chances[node]).sum();
+            if expanded.is_empty() || mass < budget.price {
                 break;
             }
             candidates = expand(&tree, &expanded).await?;
@@ -36,7 +40,11 @@ pub(super) async fn fill(
             if let Some(&(token, log_chance)) = candidates[at].get(shape.rank(node))
                 && tree.len() <= budget.nodes
             {
-                nodes[node] = Some(tree.add(expanded[at], token, log_chance.exp()));
+                let added = tree.add(expanded[at], token, log_chance.exp());
+                if added == chances.len() {
+                    chances.push(chances[expanded[at]] * tree.chance(added));
+                }
+                nodes[node] = Some(added);
             }
         }
     }
@@ -68,10 +76,7 @@ mod tests {
     #[test]
     fn a_filled_tree_has_the_shape_and_only_inner_nodes_are_expanded() {
         let shape: Shape = EAGLE1.parse().unwrap();
-        let room = Budget {
-            nodes: 25,
-            depth: 5,
-        };
+        let room = Budget::new(25, 5);
         let (tree, passes) = filled(&shape, room);
         assert_eq!(passes, [4, 4, 1, 1]);
         assert_eq!(tree.len(), shape.len());
@@ -87,21 +92,24 @@ mod tests {
     #[test]
     fn budgets_and_missing_candidates_leave_nodes_out() {
         let shape: Shape = EAGLE1.parse().unwrap();
-        let (tree, passes) = filled(&shape, Budget { nodes: 9, depth: 2 });
+        let (tree, passes) = filled(&shape, Budget::new(9, 2));
         assert_eq!((tree.len(), tree.height(), passes.len()), (10, 2, 1));
-        let (tree, passes) = filled(&shape, Budget { nodes: 9, depth: 0 });
+        let (tree, passes) = filled(&shape, Budget::new(9, 0));
         assert_eq!((tree.len(), passes.len()), (1, 0));
         let few = || vec![(1, -0.5), (2, -1.0)];
-        let room = Budget {
-            nodes: 25,
-            depth: 5,
-        };
+        let room = Budget::new(25, 5);
         let tree = now(fill(7, few(), &shape, room, async |_, nodes| {
             Ok(vec![few(); nodes.len()])
         }));
         // Ranks 2 and 3 are not there: of 4/8/8/3/2 nodes 2/4/5/2/2 are left.
         let tree = tree.unwrap();
         assert_eq!((tree.len(), tree.height()), (16, 5));
+        // The inner nodes of the third level are one, whose chance is 1.
+        let dear = Budget { price: 1.1, ..room };
+        let (tree, passes) = filled(&shape, dear);
+        assert_eq!((passes.len(), tree.height()), (2, 3));
+        let (tree, passes) = filled(&shape, Budget { price: 9.0, ..room });
+        assert_eq!((passes.len(), tree.height()), (0, 1));
         let none = fill(7, vec![], &shape, room, async |_, _| Ok(vec![]));
         assert_eq!(now(none).unwrap(), Tree::new(7));
     }

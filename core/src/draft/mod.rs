@@ -38,12 +38,27 @@ use crate::sample::Sampling;
 use crate::tree::Tree;
 
 /// How much a round may draft.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
     /// Nodes below the root.
     pub nodes: usize,
     /// Depth of the deepest node: beyond it lies the end of the answer or the context.
     pub depth: usize,
+    /// What a further pass of the drafter costs, in tokens: another level below nodes
+    /// whose chances (their ancestors' included) add up to less is not worth its time.
+    /// 0 where everything is to be drafted.
+    pub price: f32,
+}
+
+impl Budget {
+    /// Room for nodes, whatever they cost.
+    pub const fn new(nodes: usize, depth: usize) -> Self {
+        Self {
+            nodes,
+            depth,
+            price: 0.0,
+        }
+    }
 }
 
 /// What the target made of tokens that are now final.
@@ -94,6 +109,12 @@ pub trait Drafter {
         let _ = sampling;
         let tree = self.propose(context, budget);
         Box::pin(async { Ok((tree.await?, Drawn::default())) })
+    }
+
+    /// How often its network ran for the last proposal: what time is worth to it. Drafters
+    /// without one, or with one pass whatever they draft, say 0.
+    fn passes(&self) -> usize {
+        0
     }
 
     /// Takes note of what became final. Called for each chunk of a prompt and once a

@@ -94,7 +94,7 @@ impl Drafter for Ngram {
 mod tests {
     use super::*;
 
-    const ROOM: Budget = Budget { nodes: 8, depth: 8 };
+    const ROOM: Budget = Budget::new(8, 8);
 
     fn lookup(options: NgramOptions, context: &[u32], budget: Budget) -> Tree {
         Ngram(options).lookup(context, budget).1
@@ -138,9 +138,9 @@ mod tests {
         assert_eq!(lookup(options, &[1, 2, 3], ROOM), Tree::new(3));
         assert_eq!(lookup(options, &[1], ROOM), Tree::new(1));
         let context = [2, 3, 4, 5, 6, 7, 2, 3];
-        let nodes = Budget { nodes: 2, depth: 8 };
+        let nodes = Budget::new(2, 8);
         assert_eq!(lookup(options, &context, nodes), chain(3, &[4, 5], 2));
-        let depth = Budget { nodes: 8, depth: 0 };
+        let depth = Budget::new(8, 0);
         assert_eq!(lookup(options, &context, depth), Tree::new(3));
     }
 }

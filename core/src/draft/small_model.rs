@@ -23,13 +23,12 @@ pub struct SmallModel {
     model: Arc<Transformer>,
     pool: KvPool,
     table: Table,
+    /// Passes for the last chain.
+    passes: usize,
 }
 
 /// Tokens of a text that are run in one pass: activations stay small.
 const CHUNK: usize = 256;
-
-/// How sure a draft is taken to be before the engine knows better.
-const CHANCE: f32 = 0.7;
 
 impl SmallModel {
     /// A drafter for one sequence of `target`.
@@ -51,6 +50,7 @@ impl SmallModel {
             model,
             pool,
             table: Table::default(),
+            passes: 0,
         })
     }
 
@@ -100,9 +100,11 @@ impl SmallModel {
         let room = self.model.context().saturating_sub(context.len());
         let depth = budget.depth.min(budget.nodes).min(room);
         let mut tokens = context.to_vec();
-        let mut node = 0;
-        for _ in 0..depth {
+        let (mut node, mut chance) = (0, 1.0);
+        self.passes = 0;
+        while tree.height() < depth && chance >= budget.price {
             let logits = self.follow(&tokens)?;
+            self.passes += 1;
             let ops = self.model.ops();
             node = match sampling {
                 Some(sampling) => {
@@ -113,8 +115,12 @@ impl SmallModel {
                         |child| uniform_in(Stream::Draft, sampling.seed, position, child as u32);
                     drawn.draw(&mut tree, node, draft, 1, uniform)[0]
                 }
-                None => tree.add(node, ops.argmax(&logits).await?[0], CHANCE),
+                None => match ops.top_k(&logits, 1).await?[..] {
+                    [ref best] if !best.is_empty() => tree.add(node, best[0].0, best[0].1.exp()),
+                    _ => break, // A model whose output is not a number drafts nothing.
+                },
             };
+            chance *= tree.chance(node);
             tokens.push(tree.token(node));
         }
         Ok((tree, drawn))
@@ -132,6 +138,10 @@ impl Drafter for SmallModel {
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
         Box::pin(async move { Ok(self.draft(context, budget, None).await?.0) })
+    }
+
+    fn passes(&self) -> usize {
+        self.passes
     }
 
     fn sample<'a>(

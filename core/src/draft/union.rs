@@ -157,6 +157,10 @@ impl Drafter for Union {
         Box::pin(self.draft(context, budget))
     }
 
+    fn passes(&self) -> usize {
+        self.inner.passes()
+    }
+
     fn observe(&mut self, observation: Observation<'_>) -> Result<()> {
         self.inner.observe(observation)
     }
@@ -203,7 +207,7 @@ mod tests {
         }
     }
 
-    const ROOM: Budget = Budget { nodes: 9, depth: 9 };
+    const ROOM: Budget = Budget::new(9, 9);
 
     fn union(children: &[(u32, f32)]) -> Union {
         let options = NgramOptions {
@@ -235,13 +239,13 @@ mod tests {
     #[test]
     fn the_likeliest_fill_the_budget() {
         let context = [1, 2, 3, 4, 5, 1, 2];
-        let budget = Budget { nodes: 3, depth: 9 };
+        let budget = Budget::new(3, 9);
         let tree = draft(&mut union(&[(8, 0.6), (9, 0.05)]), &context, budget);
         let mut expected = Tree::new(2);
         expected.add(0, 8, 0.6);
         expected.graft(0, &[3, 4], chance(2));
         assert_eq!(tree, expected);
-        let none = Budget { nodes: 0, depth: 0 };
+        let none = Budget::new(0, 0);
         assert_eq!(draft(&mut union(&[]), &context, none), Tree::new(2));
     }
 

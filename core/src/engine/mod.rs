@@ -1,7 +1,10 @@
 //! The decode loop: prefill, rounds, stops, statistics.
 
+mod calibration;
+mod costs;
 mod draws;
 mod judge;
+mod measure;
 mod prefill;
 mod round;
 mod sequence;
@@ -9,7 +12,9 @@ mod session;
 mod sizing;
 mod stats;
 mod watch;
+mod worth;
 
+pub use costs::CostTable;
 pub use round::Emission;
 pub use sequence::{FinishReason, Limits, Sequence, SequenceOptions};
 pub use session::{Session, SessionOptions};

@@ -44,10 +44,11 @@ impl Session {
     /// The device or a drafter failed, or the model's output is not a number.
     pub async fn round(&mut self, watch: &mut dyn Watch) -> Result<Vec<Emission>> {
         let start = Instant::now();
-        let (trees, drafted) = self.draft().await?;
+        let (mut trees, drafted) = self.draft().await?;
         if trees.is_empty() {
             return Ok(Vec::new());
         }
+        self.cut(&mut trees, start.elapsed());
         let draft = start.elapsed();
         let shares = self.place(trees)?;
         let (verdicts, features, verify) = match self.verify(&shares).await {
@@ -79,23 +80,30 @@ impl Session {
         observed.map(|()| emissions)
     }
 
-    /// Proposals of all live sequences, cut to what pays, and whether there were any.
+    /// Proposals of all live sequences, and whether there were any.
     async fn draft(&mut self) -> Result<(Vec<(usize, Tree, Drawn)>, bool)> {
+        let start = Instant::now();
+        let live = self.sequences.iter().filter(|s| s.is_live()).count();
         let mut trees = Vec::new();
-        let mut drafted = false;
+        let (mut drafted, mut passes) = (false, 0);
         for (index, sequence) in self.sequences.iter_mut().enumerate() {
             if sequence.is_live() {
                 let mut budget = sequence.budget(self.context);
-                if self.worth.is_resting() && sequence.options.is_sized() {
-                    budget.nodes = 0;
+                if sequence.options.is_sized() {
+                    let calibration = &sequence.calibration;
+                    budget.price = sizing::price(calibration, &self.costs, &self.worth, live);
+                    if self.worth.is_resting() {
+                        budget.nodes = 0;
+                    }
                 }
                 let (tree, drawn) = sequence.propose(budget).await?;
+                passes += sequence.options.drafter.passes();
                 debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
                 drafted |= tree.len() > 1;
                 trees.push((index, tree, drawn));
             }
         }
-        self.cut(&mut trees);
+        self.worth.record_draft(start.elapsed(), passes);
         Ok((trees, drafted))
     }
 
@@ -145,14 +153,14 @@ impl Session {
     }
 
     /// Drops nodes that are unlikely to pay for their time, where that is asked for.
-    fn cut(&self, trees: &mut [(usize, Tree, Drawn)]) {
+    fn cut(&self, trees: &mut [(usize, Tree, Drawn)], drafting: Duration) {
         let sequence = |index: usize| &self.sequences[index];
         let sized = |index| sequence(index).options.is_sized();
         let trees = trees.iter_mut().filter(|(index, ..)| sized(*index));
         let mut trees: Vec<_> = trees
             .map(|(index, tree, _)| (tree, &sequence(*index).calibration))
             .collect();
-        sizing::cut(&mut trees, &self.costs);
+        sizing::cut(&mut trees, &self.costs, drafting);
     }
 
     /// Emits what was accepted, up to a stop, and commits what was emitted.

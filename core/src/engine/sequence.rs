@@ -1,6 +1,6 @@
 //! One conversation: what is committed, what was emitted last, how it goes on.
 
-use super::sizing::Calibration;
+use super::calibration::Calibration;
 use super::{Sizing, Stats};
 use crate::cache::Table;
 use crate::draft::{Budget, Drafter, Drawn};
@@ -124,13 +124,10 @@ impl Sequence {
     /// What this round may draft: nothing beyond the last token that may be emitted.
     pub(super) fn budget(&self, context: usize) -> Budget {
         let depth = self.remaining(context).saturating_sub(1);
-        let Budget {
-            nodes,
-            depth: wanted,
-        } = self.options.budget;
+        let wanted = self.options.budget;
         Budget {
-            nodes,
-            depth: wanted.min(depth),
+            depth: wanted.depth.min(depth),
+            ..wanted
         }
     }
 

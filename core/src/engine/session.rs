@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::DType;
 
+use super::costs::{CostTable, Costs};
 use super::sequence::{Sequence, SequenceOptions};
-use super::sizing::{Costs, Worth};
+use super::worth::Worth;
 use crate::cache::KvPool;
 use crate::error::{Error, Result};
 use crate::model::Transformer;
@@ -106,6 +107,13 @@ impl Session {
         self.taps = taps.copied().collect();
         self.taps.sort_unstable();
         self.taps.dedup();
+    }
+
+    /// Sizes trees by a table of costs: one that [`Session::measure`] made, in this session
+    /// or in another of the same model on the same device. What passes take from now on
+    /// corrects it.
+    pub fn assume(&mut self, table: CostTable) {
+        self.costs = Costs::new(table);
     }
 
     /// A sequence, by number.

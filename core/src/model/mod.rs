@@ -7,5 +7,5 @@ mod transformer;
 
 pub use config::{ModelConfig, RopeScaling};
 pub use load::{DEFAULT_CONTEXT, LoadOptions};
-pub(crate) use rotary::table as rotary_table;
+pub(crate) use rotary::{divisors as rotary_divisors, table as rotary_table};
 pub use transformer::{Features, Transformer};

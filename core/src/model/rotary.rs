@@ -48,6 +48,14 @@ pub fn table(
     })
 }
 
+/// What each frequency of heads of `dim` dimensions is divided by where a rule stretches
+/// them: the table that GGUF files have in place of the rule.
+pub fn divisors(theta: f64, dim: usize, scaling: &RopeScaling) -> Vec<f32> {
+    let plain = |i| theta.powf(-(i as f64) / (dim / 2) as f64);
+    let divisor = |i| (plain(i) / scaled(plain(i), scaling)) as f32;
+    (0..dim / 2).map(divisor).collect()
+}
+
 /// A frequency (radians a position) stretched by the model's rule.
 fn scaled(frequency: f64, scaling: &RopeScaling) -> f64 {
     match *scaling {

@@ -43,10 +43,7 @@ pub async fn acceptance(
             max_tokens: Some(tokens),
         },
         drafter,
-        budget: Budget {
-            nodes: depth,
-            depth,
-        },
+        budget: Budget::new(depth, depth),
         sizing: Sizing::Fixed,
         verification: Verification::Exact,
     })?;

@@ -32,6 +32,8 @@ pub use matrix::Matrix;
 pub use named::{NamedTensor, NamedTensors};
 pub use names::Role;
 pub use random::RandomWeights;
+pub(crate) use rules::{is_positive, scaling};
+pub(crate) use safetensors::Rope;
 pub use safetensors::{SafetensorsFolder, SafetensorsWriter};
 
 use crate::error::Result;

@@ -88,33 +88,40 @@ pub(super) fn check(config: ModelConfig, path: &Path, format: &'static str) -> R
         ("RMS norm epsilon", f64::from(c.norm_epsilon)),
         ("RoPE base", c.rope_theta),
     ];
-    match c.rope_scaling {
-        RopeScaling::None => {}
-        RopeScaling::Linear { factor } => numbers.push(("RoPE scaling factor", factor)),
+    numbers.extend(scaling(&c.rope_scaling));
+    match numbers.into_iter().find(|(_, value)| !is_positive(*value)) {
+        Some((what, value)) => {
+            invalid(format!("{what} must be finite and positive, found {value}"))
+        }
+        None => Ok(config),
+    }
+}
+
+pub(crate) fn is_positive(value: f64) -> bool {
+    value.is_finite() && value > 0.0
+}
+
+/// The numbers of a rule that stretches rotary angles, all of which must be positive.
+pub(crate) fn scaling(rule: &RopeScaling) -> Vec<(&'static str, f64)> {
+    match *rule {
+        RopeScaling::None => Vec::new(),
+        RopeScaling::Linear { factor } => vec![("RoPE scaling factor", factor)],
         RopeScaling::Llama3 {
             factor,
             low_freq_factor,
             high_freq_factor,
             original_context,
-        } => {
-            numbers.extend([
-                ("RoPE scaling factor", factor),
-                ("RoPE low_freq_factor", low_freq_factor),
-                // The ramp between the two is divided by their difference.
-                (
-                    "RoPE high_freq_factor less low_freq_factor",
-                    high_freq_factor - low_freq_factor,
-                ),
-                ("RoPE original context", original_context as f64),
-            ]);
-        }
+        } => vec![
+            ("RoPE scaling factor", factor),
+            ("RoPE low_freq_factor", low_freq_factor),
+            // The ramp between the two is divided by their difference.
+            (
+                "RoPE high_freq_factor less low_freq_factor",
+                high_freq_factor - low_freq_factor,
+            ),
+            ("RoPE original context", original_context as f64),
+        ],
     }
-    for (what, value) in numbers {
-        if !(value.is_finite() && value > 0.0) {
-            return invalid(format!("{what} must be finite and positive, found {value}"));
-        }
-    }
-    Ok(config)
 }
 
 /// An [`Error::Unsupported`].

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::config::Rope;
 pub use self::writer::SafetensorsWriter;
 
 pub(super) use self::config::FolderConfig;

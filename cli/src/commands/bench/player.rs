@@ -9,7 +9,7 @@ use super::synthetic::{Synthetic, Truth};
 use super::tally::Tally;
 use crate::dialogue::Questions;
 use crate::error::Failure;
-use crate::runtime::{DecodeArgs, Reader};
+use crate::runtime::{DecodeArgs, Drafters, Reader};
 
 /// What was answered to a question.
 pub struct Answer {
@@ -42,7 +42,8 @@ impl<'a> Player<'a> {
         let truth = Truth::default();
         let drafting = subject.drafting(&decode)?;
         // Random weights never come to an end by themselves.
-        let mut options = decode.sequence(&drafting, subject.target(), subject.text())?;
+        let drafters = Drafters::load(&drafting, subject.target(), subject.text())?;
+        let mut options = decode.sequence(&drafters, subject.text())?;
         if let Source::Synthetic(acceptance) = contender.source {
             options.drafter = Box::new(Synthetic {
                 truth: truth.clone(),
@@ -52,12 +53,16 @@ impl<'a> Player<'a> {
                 vocab: subject.target().config().vocab as u32,
             });
         }
+        let nodes = options.budget.nodes;
         let room = SessionOptions {
             sequences: 1,
-            nodes: options.budget.nodes,
+            nodes,
         };
         let mut session = Session::new(subject.target().clone(), room)?;
         let sequence = session.open(options)?;
+        if drafting.is_sized() {
+            subject.tell_costs(&mut session, nodes)?;
+        }
         Ok(Self {
             subject,
             session,

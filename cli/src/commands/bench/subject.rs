@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eaglet_backends::Backend;
+use eaglet_core::engine::Session;
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::sample::uniform;
 use eaglet_core::text::{Message, TextAssets};
@@ -129,6 +130,18 @@ impl Subject {
         match self {
             Self::Chat(runtime) => Some(&runtime.text),
             Self::Random { .. } => None,
+        }
+    }
+
+    /// Tells a session of one sequence what passes cost.
+    pub fn tell_costs(&self, session: &mut Session, nodes: usize) -> Result<(), Failure> {
+        match self {
+            Self::Chat(runtime) => runtime.costs.tell(session, 1, nodes),
+            Self::Random { .. } => {
+                let table = pollster::block_on(session.measure(1, nodes))?;
+                session.assume(table);
+                Ok(())
+            }
         }
     }
 

@@ -72,10 +72,7 @@ mod tests {
             seed: 3,
             vocab: 50,
         };
-        let budget = Budget {
-            nodes,
-            depth: nodes,
-        };
+        let budget = Budget::new(nodes, nodes);
         let (mut at, mut rounds) = (1, 0);
         while at < answer.len() {
             let tree = drafter.draft(&answer[..at], budget);
@@ -107,7 +104,7 @@ mod tests {
             seed: 0,
             vocab: 9,
         };
-        let room = Budget { nodes: 8, depth: 8 };
+        let room = Budget::new(8, 8);
         assert_eq!(drafter.draft(&[1], room), Tree::chain(1, &[2, 3]));
         assert_eq!(drafter.draft(&[1, 2, 3], room), Tree::new(3));
         assert_eq!(drafter.draft(&[1, 2, 3, 4], room), Tree::new(4));

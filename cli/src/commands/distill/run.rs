@@ -157,7 +157,7 @@ fn sequence(sampling: Sampling, max_tokens: usize, eos: &[u32]) -> SequenceOptio
             max_tokens: Some(max_tokens),
         },
         drafter: Box::new(Plain),
-        budget: Budget { nodes: 0, depth: 0 },
+        budget: Budget::new(0, 0),
         sizing: Sizing::Measured,
         verification: Verification::Exact,
     }

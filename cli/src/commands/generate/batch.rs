@@ -59,10 +59,7 @@ pub fn run(args: &Args, file: &Path, context: &Context) -> Result<(), Failure> {
     let runtime = found.load(context)?;
     runtime.template()?;
     let batch = usize::from(args.batch).min(questions.len());
-    let mut session = runtime.session(&drafting, batch)?;
-    for _ in 0..batch {
-        session.open(runtime.sequence(&args.decode, &drafting)?)?;
-    }
+    let mut session = runtime.session(&args.decode, &drafting, batch)?;
     let mut desk = Prompts {
         runtime: &runtime,
         args,

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::weights::NamedTensors;
+use crate::model::RopeScaling;
+use crate::weights::{NamedTensors, Rope, is_positive, scaling};
 
 /// What a head's configuration says. Tensors are trusted over it; what it leaves out is
 /// the target's.
@@ -19,6 +20,7 @@ pub(super) struct HeadConfig {
     /// 10000 where nothing is said, whatever the target's is: EAGLE-3's training code
     /// ignored it.
     pub rope_theta: f64,
+    pub rope_scaling: RopeScaling,
     pub norm_before_residual: bool,
     pub norm_output: bool,
     /// Whether norms before `fc` are promised; their tensors decide.
@@ -64,16 +66,9 @@ struct Layer {
     rms_norm_eps: Option<f32>,
     rope_theta: Option<f64>,
     vocab_size: Option<usize>,
-    /// Where version 5 of transformers puts the base.
+    rope_scaling: Option<Rope>,
+    /// Version 5 of transformers, which puts the base there.
     rope_parameters: Option<Rope>,
-    rope_scaling: Option<Value>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Rope {
-    rope_theta: Option<f64>,
-    rope_type: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -110,16 +105,8 @@ impl HeadConfig {
             true => serde_json::from_value(inner.clone()).map_err(broken)?,
             false => Flags::default(),
         };
-        let rope = layer.rope_parameters.unwrap_or_default();
-        let stretched = rope
-            .rope_type
-            .as_deref()
-            .is_some_and(|kind| kind != "default");
-        if stretched || layer.rope_scaling.is_some_and(|scaling| !scaling.is_null()) {
-            return Err(rule(
-                "heads with stretched rotary angles are not supported".into(),
-            ));
-        }
+        let rope = layer.rope_parameters.or(layer.rope_scaling);
+        let rope = rope.unwrap_or_default();
         let flag = |own: Option<bool>, inner: Option<bool>| own.or(inner);
         if flag(flags.use_aux_hidden_state, inner.use_aux_hidden_state) == Some(false) {
             return Err(rule(
@@ -135,6 +122,7 @@ impl HeadConfig {
             head_dim: layer.head_dim,
             norm_epsilon: layer.rms_norm_eps,
             rope_theta: layer.rope_theta.or(rope.rope_theta).unwrap_or(10_000.0),
+            rope_scaling: rope.scaling(path)?,
             norm_before_residual: on(flags.norm_before_residual, inner.norm_before_residual),
             norm_output: on(flags.norm_output, inner.norm_output),
             norm_before_fc: on(flags.norm_before_fc, inner.norm_before_fc),
@@ -207,6 +195,7 @@ impl HeadConfig {
             head_dim: size("attention.key_length")?.or(size("rope.dimension_count")?),
             norm_epsilon: number("attention.layer_norm_rms_epsilon")?.map(|v| v as f32),
             rope_theta: number("rope.freq_base")?.unwrap_or(10_000.0),
+            rope_scaling: RopeScaling::None, // A tensor says it: `rope_freqs`.
             norm_before_residual: on("norm_before_residual")?,
             norm_output: on("norm_output")?,
             norm_before_fc: on("norm_before_fc")?,
@@ -220,14 +209,12 @@ impl HeadConfig {
     }
 
     fn check(&self) -> Result<(), String> {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        let epsilon = self.norm_epsilon.unwrap_or(1e-6);
-        if !positive(epsilon.into()) || !positive(self.rope_theta) {
-            return Err(format!(
-                "rms_norm_eps {epsilon} and rope_theta {} must be above 0",
-                self.rope_theta
-            ));
+        let mut numbers = scaling(&self.rope_scaling);
+        numbers.push(("rms_norm_eps", self.norm_epsilon.unwrap_or(1e-6).into()));
+        numbers.push(("rope_theta", self.rope_theta));
+        match numbers.into_iter().find(|(_, value)| !is_positive(*value)) {
+            Some((what, value)) => Err(format!("{what} {value} must be finite and above 0")),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

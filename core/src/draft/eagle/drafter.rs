@@ -10,6 +10,7 @@ use burn::tensor::{DType, Tensor};
 
 use super::Head;
 use super::grow::grow;
+use super::waiting::Waiting;
 use crate::cache::{KvPool, Table};
 use crate::draft::fill::fill;
 use crate::draft::{Budget, Candidates, Drafter, Drawn, Observation, Shaping};
@@ -31,9 +32,10 @@ pub struct Eagle {
     cache: KvPool,
     /// The pairs in the cache: pair i stands under token i + 1.
     pairs: Table,
-    /// Fused features of the positions after those, not yet paired.
-    waiting: Vec<Tensor<2>>,
-    waiting_rows: usize,
+    /// Features of the positions after those, not yet paired.
+    waiting: Waiting,
+    /// Passes of the head for the last tree.
+    passes: usize,
 }
 
 impl Eagle {
@@ -66,17 +68,16 @@ impl Eagle {
             vocab: target.config().vocab,
             cache,
             pairs: Table::default(),
-            waiting: Vec::new(),
-            waiting_rows: 0,
+            waiting: Waiting::default(),
+            passes: 0,
         })
     }
 
     /// Pairs the waiting features with the tokens that followed them. Returns the output
     /// of the last pair, `[1, hidden]`: the feature to come.
     fn extend(&mut self, context: &[u32]) -> Result<Option<Tensor<2>>> {
-        self.waiting_rows = 0;
         let mut last = None;
-        for features in std::mem::take(&mut self.waiting) {
+        for features in std::mem::take(&mut self.waiting).fused(&*self.head)? {
             let first = self.pairs.len();
             let output = self.run(context, &features);
             if output.is_err() {
@@ -84,6 +85,7 @@ impl Eagle {
                 self.cache.release(slots.into_iter());
             }
             last = Some(output?);
+            self.passes += 1;
         }
         Ok(last)
     }
@@ -129,8 +131,11 @@ impl Eagle {
     pub(super) fn begin(&mut self, context: &[u32], budget: Budget) -> Result<Option<Level>> {
         // Every position but the root's has a feature, here or in the cache; a drafter
         // that came late, or has no room, sits the round out.
-        let seen = self.pairs.len() + self.waiting_rows;
-        if seen + 1 != context.len() || self.waiting.is_empty() || budget.nodes == 0 {
+        // The root's chance is 1: a pass that costs more will not pay.
+        self.passes = 0;
+        let seen = self.pairs.len() + self.waiting.rows();
+        let pays = budget.nodes > 0 && budget.price <= 1.0;
+        if seen + 1 != context.len() || self.waiting.rows() == 0 || !pays {
             return Ok(None);
         }
         let last = self.extend(context)?.filter(|_| budget.depth > 0);
@@ -148,6 +153,7 @@ impl Eagle {
         level.borrowed.extend(&slots);
         let (features, rows) = level.rows(&*self.ops, &self.pairs, tree, frontier, &slots)?;
         level.outputs = self.head.pass(&features, &rows, self.cache.layer(0))?;
+        self.passes += 1;
         level.nodes = frontier.to_vec();
         Ok(())
     }
@@ -175,7 +181,9 @@ impl Eagle {
             self.candidates(level).await
         };
         match &shaping {
-            Shaping::Dynamic(growth) => grow(root, first, growth.within(budget), expand).await,
+            Shaping::Dynamic(growth) => {
+                grow(root, first, growth.within(budget), budget.price, expand).await
+            }
             Shaping::Static(shape) => fill(root, first, shape, budget, expand).await,
         }
     }
@@ -256,8 +264,12 @@ impl Drafter for Eagle {
         Box::pin(self.draw(context, budget, sampling))
     }
 
+    fn passes(&self) -> usize {
+        self.passes
+    }
+
     fn observe(&mut self, observation: Observation<'_>) -> Result<()> {
-        if observation.position != self.pairs.len() + self.waiting_rows {
+        if observation.position != self.pairs.len() + self.waiting.rows() {
             return Ok(()); // It came late: see `draft`.
         }
         let of = |t: &Tensor<2>| self.ops.select(t, observation.rows);
@@ -270,9 +282,7 @@ impl Drafter for Eagle {
                 .map(of)
                 .collect::<Result<_>>()?,
         };
-        self.waiting.push(self.head.fuse(&features)?);
-        self.waiting_rows += observation.rows.len();
-        Ok(())
+        self.waiting.push(features, &*self.head)
     }
 
     fn truncate(&mut self, len: usize) -> usize {
@@ -281,8 +291,7 @@ impl Drafter for Eagle {
         let keep = self.pairs.len().min(len.saturating_sub(1));
         let slots = self.pairs.truncate(keep);
         self.cache.release(slots.into_iter());
-        self.waiting.clear();
-        self.waiting_rows = 0;
+        self.waiting = Waiting::default();
         keep
     }
 }

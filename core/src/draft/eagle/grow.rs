@@ -9,11 +9,12 @@ use crate::error::Result;
 use crate::tree::Tree;
 
 /// Grows a tree. `first` are the root's candidates; `expand` gives those of each node of
-/// a level, in one pass of the head.
+/// a level, in one pass of the head, for which the level must be worth `price`.
 pub(super) async fn grow(
     root: u32,
     first: Candidates,
     growth: Growth,
+    price: f32,
     mut expand: impl AsyncFnMut(&Tree, &[usize]) -> Result<Vec<Candidates>>,
 ) -> Result<Tree> {
     let mut tree = Tree::new(root);
@@ -25,8 +26,10 @@ pub(super) async fn grow(
     let mut level = add(&mut tree, &mut scores, 0, &first);
     for _ in 1..growth.depth {
         let frontier = most_likely(&level, &scores, growth.top_k);
-        if frontier.is_empty() {
-            break; // A head whose output is not a number has no candidates.
+        let mass: f32 = frontier.iter().map(|&node| scores[node].exp()).sum();
+        // A head whose output is not a number has no candidates.
+        if frontier.is_empty() || mass < price {
+            break;
         }
         let candidates = expand(&tree, &frontier).await?;
         level = Vec::new();
@@ -103,11 +106,12 @@ mod tests {
             .collect()
     }
 
-    fn grown(growth: Growth) -> Tree {
+    fn grown(growth: Growth, price: f32) -> Tree {
         now(grow(
             99,
             candidates(&[], growth.top_k),
             growth,
+            price,
             async |tree, level| {
                 let of = |&node: &usize| candidates(&tokens(tree, node), growth.top_k);
                 Ok(level.iter().map(of).collect())
@@ -145,7 +149,7 @@ mod tests {
                 depth,
                 nodes,
             };
-            let tree = grown(growth);
+            let tree = grown(growth, 0.0);
             let mut expected = pool(growth);
             expected.sort_by(|a, b| b.1.total_cmp(&a.1));
             expected.truncate(nodes);
@@ -159,6 +163,26 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_stops_where_another_level_is_not_worth_its_price() {
+        let growth = Growth {
+            top_k: 3,
+            depth: 6,
+            nodes: 40,
+        };
+        let heights = [0.0, 0.2, 0.4, 1.0].map(|price| grown(growth, price).height());
+        assert_eq!(heights[0], 6);
+        assert_eq!(
+            heights[3], 1,
+            "three of twelve candidates are never certain"
+        );
+        assert!(heights.is_sorted_by(|a, b| a >= b), "{heights:?}");
+        // What is there is what a tree of that depth would have been.
+        let (cheap, depth) = (grown(growth, 0.2), heights[1]);
+        assert!((2..6).contains(&depth), "{heights:?}");
+        assert_eq!(cheap, grown(Growth { depth, ..growth }, 0.0));
+    }
+
+    #[test]
     fn certain_children_do_not_outlive_their_parents() {
         let growth = Growth {
             top_k: 2,
@@ -166,7 +190,7 @@ mod tests {
             nodes: 2,
         };
         let sure = || vec![(1, 0.0), (2, f32::NEG_INFINITY)];
-        let tree = now(grow(9, sure(), growth, async |_, level| {
+        let tree = now(grow(9, sure(), growth, 0.0, async |_, level| {
             Ok(level.iter().map(|_| sure()).collect())
         }))
         .unwrap();

@@ -6,7 +6,7 @@ use super::config::HeadConfig;
 use super::layer::Layer;
 use super::{Eagle1, Eagle3, Head, names};
 use crate::error::{Error, Result};
-use crate::model::{ModelConfig, RopeScaling, Transformer, rotary_table};
+use crate::model::{ModelConfig, Transformer, rotary_table};
 use crate::ops::{Heads, Linear, Norm, Weight};
 use crate::weights::{Dtype, NamedTensors};
 
@@ -244,7 +244,7 @@ impl Loader<'_> {
         let rotary = ModelConfig {
             head_dim: dim,
             rope_theta: self.config.rope_theta,
-            rope_scaling: RopeScaling::None,
+            rope_scaling: self.config.rope_scaling.clone(),
             ..target.clone()
         };
         let positions = self.target.context();

@@ -17,6 +17,7 @@ mod open;
 mod probe;
 mod sampled;
 mod save;
+mod waiting;
 
 pub use drafter::Eagle;
 pub use eagle1::Eagle1;

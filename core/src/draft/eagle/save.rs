@@ -5,6 +5,7 @@ use std::path::Path;
 use super::config::{HeadConfig, Taps};
 use super::names;
 use crate::error::{Error, Result};
+use crate::model::{RopeScaling, rotary_divisors};
 use crate::weights::{Array, Dtype, GgufWriter, SafetensorsWriter, Value, write_atomically};
 
 /// A head about to be written: what [`load_head`](super::load_head) reads back.
@@ -112,6 +113,11 @@ impl HeadFile {
                 true => writer.paired_values(gguf, shape, dtype, values, dim)?,
                 false => writer.values(gguf, shape, dtype, values)?,
             };
+        }
+        if config.rope_scaling != RopeScaling::None {
+            let divisors = rotary_divisors(config.rope_theta, dim, &config.rope_scaling);
+            let (name, shape) = (names::gguf("rope_freqs.weight"), [divisors.len()]);
+            writer = writer.values(name, &shape, Dtype::F32, &divisors)?;
         }
         if let Some(ids) = &self.ids {
             let ids: Vec<i64> = ids.iter().map(|&id| id.into()).collect();

@@ -70,11 +70,9 @@ impl LookaheadOptions {
     /// What a round drafts at most.
     pub fn budget(&self) -> Budget {
         let levels = self.ngram - 1;
-        Budget {
-            // While it fills, the window has more columns and fewer levels.
-            nodes: levels * (self.window + self.guesses) + levels * levels / 4,
-            depth: self.window + levels,
-        }
+        // While it fills, the window has more columns and fewer levels.
+        let nodes = levels * (self.window + self.guesses) + levels * levels / 4;
+        Budget::new(nodes, self.window + levels)
     }
 }
 
@@ -178,10 +176,7 @@ mod tests {
         window: 2,
         guesses: 2,
     };
-    const ROOM: Budget = Budget {
-        nodes: 99,
-        depth: 99,
-    };
+    const ROOM: Budget = Budget::new(99, 99);
 
     #[test]
     fn guesses_come_from_the_prompt_at_first_and_budgets_bind() {
@@ -195,7 +190,7 @@ mod tests {
         assert!(tree.child(second, 4).is_some());
         assert_eq!(tree.chance(first), GUESS);
         for (nodes, depth) in [(0, 9), (9, 0), (1, 1), (3, 9), (5, 2)] {
-            let budget = Budget { nodes, depth };
+            let budget = Budget::new(nodes, depth);
             let tree = drafter.draft(&prompt, budget);
             assert!(tree.len() <= nodes + 1 && tree.height() <= depth);
         }

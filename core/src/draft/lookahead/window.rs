@@ -105,10 +105,7 @@ mod tests {
         window: 3,
         guesses: 1,
     };
-    const ROOM: Budget = Budget {
-        nodes: 99,
-        depth: 99,
-    };
+    const ROOM: Budget = Budget::new(99, 99);
 
     /// A stand-in for the target: what follows depends on the whole path.
     fn answer(tree: &Tree, node: usize) -> u32 {
@@ -198,7 +195,7 @@ mod tests {
     fn a_window_that_did_not_fit_waits() {
         let mut cut = window(&[&[1, 2, 3], &[11, 12, 13], &[21, 22, 23]]);
         let before = cut.levels.clone();
-        for budget in [Budget { nodes: 8, depth: 9 }, Budget { nodes: 9, depth: 4 }] {
+        for budget in [Budget::new(8, 9), Budget::new(9, 4)] {
             let mut tree = Tree::new(9);
             cut.plant(&mut tree, budget);
             assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);

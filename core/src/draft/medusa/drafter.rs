@@ -48,7 +48,8 @@ impl Medusa {
             Shaping::Dynamic(growth) => Ok(best_first(root, &levels, growth.within(budget))),
             Shaping::Static(shape) => {
                 let depth = budget.depth.min(levels.len());
-                let budget = Budget { depth, ..budget };
+                // One pass gives all levels.
+                let budget = Budget::new(budget.nodes, depth);
                 let first = levels[0].clone();
                 let expand = async |tree: &Tree, nodes: &[usize]| {
                     let of = |&node: &usize| levels[tree.depth(node)].clone();

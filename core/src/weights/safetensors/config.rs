@@ -52,13 +52,14 @@ struct Quantization {
     quant_method: Option<String>,
 }
 
+/// Rotary angles, as `rope_scaling` or `rope_parameters` tell them.
 #[derive(Default, Deserialize)]
-struct Rope {
+pub(crate) struct Rope {
     rope_type: Option<String>,
     /// The older name of `rope_type`; some files have both.
     #[serde(rename = "type")]
     old_type: Option<String>,
-    rope_theta: Option<f64>,
+    pub rope_theta: Option<f64>,
     factor: Option<f64>,
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
@@ -137,7 +138,8 @@ fn refuse(path: &Path, raw: &Raw) -> Result<()> {
 }
 
 impl Rope {
-    fn scaling(&self, path: &Path) -> Result<RopeScaling> {
+    /// The rule that stretches them.
+    pub fn scaling(&self, path: &Path) -> Result<RopeScaling> {
         let kind = self
             .rope_type
             .as_deref()

@@ -1,0 +1,68 @@
+//! Features that a head has not taken in yet.
+
+use burn::tensor::Tensor;
+
+use super::Head;
+use crate::error::Result;
+use crate::model::Features;
+
+/// Rows of one pass: few enough to keep activations small.
+const CHUNK: usize = 256;
+
+/// The target's features of positions that follow one another. A head that rests takes in
+/// nothing, and afterwards everything at once: its weights are read once for many rows.
+#[derive(Default)]
+pub(super) struct Waiting {
+    fused: Vec<Tensor<2>>,
+    /// Those of the latest positions, as the target left them.
+    raw: Vec<Features>,
+    raw_rows: usize,
+    rows: usize,
+}
+
+impl Waiting {
+    /// Positions that wait.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds those of the next positions. What the target left is wider than what the head
+    /// wants: not too much of it is kept.
+    pub fn push(&mut self, features: Features, head: &dyn Head) -> Result<()> {
+        let rows = features.last.dims()[0];
+        self.rows += rows;
+        self.raw_rows += rows;
+        self.raw.push(features);
+        match self.raw_rows >= CHUNK {
+            true => self.fuse(head),
+            false => Ok(()),
+        }
+    }
+
+    fn fuse(&mut self, head: &dyn Head) -> Result<()> {
+        if let Some(features) = joined(std::mem::take(&mut self.raw)) {
+            self.fused.push(head.fuse(&features)?);
+        }
+        self.raw_rows = 0;
+        Ok(())
+    }
+
+    /// All of it as the head takes it, in order: `[rows, hidden]` each.
+    pub fn fused(mut self, head: &dyn Head) -> Result<Vec<Tensor<2>>> {
+        self.fuse(head)?;
+        Ok(self.fused)
+    }
+}
+
+/// One after the other.
+fn joined(mut parts: Vec<Features>) -> Option<Features> {
+    if parts.len() < 2 {
+        return parts.pop();
+    }
+    let taps = 0..parts[0].taps.len();
+    let tap = |i: usize| Tensor::cat(parts.iter().map(|part| part.taps[i].clone()).collect(), 0);
+    Some(Features {
+        taps: taps.map(tap).collect(),
+        last: Tensor::cat(parts.iter().map(|part| part.last.clone()).collect(), 0),
+    })
+}

@@ -1,0 +1,55 @@
+//! Measuring what passes cost, before there is anything to decode.
+
+use web_time::Instant;
+
+use super::costs::CostTable;
+use super::session::Session;
+use crate::error::Result;
+use crate::ops::Rows;
+
+/// How often each width is run. The first time warms up: kernels are compiled and
+/// buffers are made.
+const RUNS: usize = 3;
+
+impl Session {
+    /// Measures passes of 1, 2, 4, .. rows, up to what one round of `sequences` sequences
+    /// with `nodes` nodes each may need: the readback of one id a row is included. Takes
+    /// the time of some twenty plain steps. Nothing of the session changes.
+    ///
+    /// # Errors
+    /// The device failed, or its cache is full.
+    pub async fn measure(&mut self, sequences: usize, nodes: usize) -> Result<CostTable> {
+        let most = (sequences * (nodes + 1)).next_power_of_two();
+        let most = most.min(self.context).min(self.pool.free());
+        let widths = (0..).map(|n| 1 << n).take_while(|&width| width <= most);
+        let mut table: Vec<(usize, f64)> = widths.map(|width| (width, f64::INFINITY)).collect();
+        for run in 0..RUNS {
+            for (width, best) in &mut table {
+                let slots = self.pool.reserve(*width)?;
+                let seconds = self.time(&slots).await;
+                self.pool.release(slots.into_iter());
+                if run > 0 {
+                    *best = best.min(seconds?);
+                } else {
+                    seconds?;
+                }
+            }
+        }
+        // A clock that did not move has measured nothing.
+        Ok(CostTable::new(table).unwrap_or_default())
+    }
+
+    /// Seconds of one pass over a chain in some slots.
+    async fn time(&mut self, slots: &[u32]) -> Result<f64> {
+        let mut rows = Rows::default();
+        let table = rows.add_table(&[]);
+        for (row, &slot) in slots.iter().enumerate() {
+            rows.push(0, slot, table, 0, &slots[..=row]);
+        }
+        let start = Instant::now();
+        let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
+        let logits = self.target.logits(&features.last)?;
+        self.target.ops().argmax(&logits).await?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+}

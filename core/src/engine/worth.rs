@@ -1,0 +1,160 @@
+//! Whether drafting pays for itself, the drafter's own time included.
+
+use std::time::Duration;
+
+/// A record of rounds that drafted. When they cost more than plain steps would have, the
+/// drafter rests, and each time that it fails again it rests longer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Worth {
+    /// Seconds of rounds that drafted, fading out.
+    spent: f64,
+    /// Seconds that plain steps would have taken for their tokens, likewise.
+    plain: f64,
+    /// Tokens of these rounds, likewise.
+    tokens: f64,
+    /// Rounds since the drafter last began.
+    judged: usize,
+    resting: usize,
+    rest: usize,
+    /// Rounds whose drafts took passes of a network, and the seconds of one pass.
+    passed: usize,
+    pass: f64,
+}
+
+/// Rounds before drafting is judged.
+const TRIAL: usize = 6;
+/// Rounds after which a judgement is certain.
+const CERTAIN: usize = 24;
+/// What may be noise before that.
+const NOISE: f64 = 1.05;
+/// How fast rounds are forgotten.
+const MEMORY: f64 = 0.95;
+/// Weight of the newest time of a pass.
+const NEWEST: f64 = 0.2;
+/// The shortest and the longest rest, in rounds.
+const REST: (usize, usize) = (16, 512);
+
+impl Worth {
+    /// Whether this round should draft nothing.
+    pub fn is_resting(&self) -> bool {
+        self.resting > 0
+    }
+
+    /// Takes note of a round: its whole time, the tokens that it gave, and the seconds
+    /// that a plain step takes for each.
+    pub fn record(&mut self, drafted: bool, time: Duration, tokens: usize, plain: f64) {
+        self.resting = self.resting.saturating_sub(1);
+        if !drafted {
+            return;
+        }
+        let plain = plain * tokens as f64;
+        let time = time.as_secs_f64().min(4.0 * plain);
+        for (sum, new) in [
+            (&mut self.spent, time),
+            (&mut self.plain, plain),
+            (&mut self.tokens, tokens as f64),
+        ] {
+            *sum = *sum * MEMORY + new;
+        }
+        self.judged += 1;
+        let limit = match self.judged {
+            0..TRIAL => return,
+            TRIAL..CERTAIN => NOISE,
+            _ => 1.0,
+        };
+        if self.spent > limit * self.plain {
+            self.rest = (2 * self.rest).clamp(REST.0, REST.1);
+            (self.resting, self.judged) = (self.rest, 0);
+            (self.spent, self.plain, self.tokens) = (0.0, 0.0, 0.0);
+        } else if self.judged >= CERTAIN {
+            self.rest = 0;
+        }
+    }
+
+    /// Takes note of how long a round's drafts took, and of the drafters' passes in it.
+    pub fn record_draft(&mut self, time: Duration, passes: usize) {
+        if passes == 0 {
+            return;
+        }
+        self.passed += 1;
+        let new = time.as_secs_f64() / passes as f64;
+        self.pass = match self.passed {
+            1 => return, // It took in the prompt, too.
+            2 => new,
+            // And after a rest, all that was said meanwhile.
+            _ => self.pass + NEWEST * (new - self.pass).min(self.pass),
+        };
+    }
+
+    /// Seconds of one pass of a drafter, 0 as long as that is not known.
+    pub fn pass(&self) -> f64 {
+        self.pass
+    }
+
+    /// Tokens a second of the rounds that drafted, or of plain steps of `plain` seconds
+    /// if those are faster.
+    pub fn rate(&self, plain: f64) -> f64 {
+        match self.spent > 0.0 {
+            true => (self.tokens / self.spent).max(1.0 / plain),
+            false => 1.0 / plain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: f64 = 0.1;
+
+    /// Of `rounds` rounds, those in which a drafter drafts whose rounds take `time`
+    /// milliseconds and give `tokens` tokens.
+    fn drafts(worth: &mut Worth, rounds: usize, time: u64, tokens: usize) -> usize {
+        let mut drafts = 0;
+        for _ in 0..rounds {
+            let drafted = !worth.is_resting();
+            drafts += usize::from(drafted);
+            let (time, tokens) = if drafted { (time, tokens) } else { (100, 1) };
+            worth.record(drafted, Duration::from_millis(time), tokens, PLAIN);
+        }
+        drafts
+    }
+
+    #[test]
+    fn a_drafter_that_costs_more_than_it_gives_rests_ever_longer() {
+        let found = drafts(&mut Worth::default(), 400, 180, 1);
+        assert!((TRIAL * 3..TRIAL * 7).contains(&found), "{found}");
+        assert_eq!(drafts(&mut Worth::default(), 100, 180, 2), 100);
+    }
+
+    #[test]
+    fn a_small_loss_is_found_out_too_and_a_small_gain_is_not_taken_for_one() {
+        let found = drafts(&mut Worth::default(), 2000, 103, 1);
+        assert!(found < 9 * CERTAIN, "{found}");
+        assert_eq!(drafts(&mut Worth::default(), 2000, 98, 1), 2000);
+    }
+
+    #[test]
+    fn a_drafter_that_was_right_for_long_is_given_a_short_rest() {
+        let mut worth = Worth::default();
+        drafts(&mut worth, 1000, 180, 1);
+        worth.resting = 0;
+        drafts(&mut worth, 100, 150, 2);
+        drafts(&mut worth, 60, 180, 1);
+        assert!(worth.rest <= 2 * REST.0, "{}", worth.rest);
+    }
+
+    #[test]
+    fn the_first_pass_of_a_drafter_is_not_counted() {
+        let mut worth = Worth::default();
+        assert_eq!((worth.pass(), worth.rate(PLAIN)), (0.0, 10.0));
+        worth.record_draft(Duration::from_millis(500), 1);
+        worth.record_draft(Duration::from_millis(20), 4);
+        assert_eq!(worth.pass(), 0.005);
+        worth.record_draft(Duration::from_millis(900), 1);
+        assert_eq!(worth.pass(), 0.006, "nor is a late one taken at its word");
+        worth.record_draft(Duration::from_millis(900), 0);
+        worth.record(true, Duration::from_millis(150), 3, PLAIN);
+        assert!((worth.rate(PLAIN) - 20.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,89 @@
+//! Trees sized by what passes cost: costs decide how much is verified, and never the text.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use eaglet_backends::cpu::CpuOps;
+use eaglet_core::draft::{Eagle, Growth, Plain};
+use eaglet_core::engine::{CostTable, Sizing, Stats};
+use eaglet_core::model::{LoadOptions, Transformer};
+use eaglet_core::sample::Sampling;
+use eaglet_core::weights::Dtype;
+use eaglet_tests::decode::{answer, decode, options, session};
+use eaglet_tests::heads::{Kind, TinyHead};
+use eaglet_tests::tiny::Tiny;
+
+#[test]
+fn measuring_leaves_a_session_as_it_was() {
+    let target = Tiny::new("llama", 1).load(Dtype::Q4);
+    let sampling = Sampling::default();
+    let plain = decode(&target, &[1, 2, 3], options(&sampling, 20, Box::new(Plain)));
+    let mut session = session(&target, 2);
+    session
+        .open(options(&sampling, 20, Box::new(Plain)))
+        .unwrap();
+    for _ in 0..2 {
+        let table = pollster::block_on(session.measure(2, 6)).unwrap();
+        let widths: Vec<usize> = table.widths().iter().map(|&(rows, _)| rows).collect();
+        assert_eq!(widths, [1, 2, 4, 8, 16]);
+        assert!(table.widths().iter().all(|&(_, seconds)| seconds > 0.0));
+        session.check_integrity().unwrap();
+        session.assume(table);
+        assert_eq!(answer(&mut session, 0, &[1, 2, 3]).ids, plain.ids);
+    }
+}
+
+#[test]
+fn a_context_smaller_than_the_widest_pass_is_measured_as_far_as_it_goes() {
+    let options = LoadOptions {
+        dtype: None,
+        context: Some(5),
+    };
+    let ops = Arc::new(CpuOps::new(2));
+    let target = Transformer::load(&Tiny::new("llama", 1).from_gguf(), ops, options, |_, _| {});
+    let mut session = session(&Arc::new(target.unwrap()), 1);
+    let table = pollster::block_on(session.measure(1, 6)).unwrap();
+    assert_eq!(table.widths().last().unwrap().0, 4);
+}
+
+#[test]
+fn whatever_passes_cost_the_text_is_that_of_plain_decoding() {
+    let target = Tiny::new("llama", 2).load(Dtype::Q8);
+    let growth = Growth {
+        top_k: 3,
+        depth: 4,
+        nodes: 6,
+    };
+    let drafted = |sampling: &Sampling, widths: &[(usize, f64)]| -> (Vec<u32>, Stats) {
+        let head = TinyHead::random(Kind::Eagle3, 4).load(&target, Dtype::Q8);
+        let drafter = Eagle::new("eagle3", head, &target, growth).unwrap();
+        let mut options = options(sampling, 60, Box::new(drafter));
+        options.sizing = Sizing::Measured;
+        let mut session = session(&target, 1);
+        session.open(options).unwrap();
+        session.assume(CostTable::new(widths.to_vec()).unwrap());
+        let found = answer(&mut session, 0, &[9, 8, 7]);
+        (found.ids, found.stats)
+    };
+    for temperature in [0.0, 0.9] {
+        let sampling = Sampling {
+            temperature,
+            seed: 5,
+            ..Default::default()
+        };
+        let plain = decode(&target, &[9, 8, 7], options(&sampling, 60, Box::new(Plain)));
+        // Rows for nothing, rows that are dearer than plain steps, and nonsense.
+        let free = drafted(&sampling, &[(1, 1.0), (16, 1.0)]);
+        let dear = drafted(&sampling, &[(1, 1.0), (2, 9.0), (16, 90.0)]);
+        let odd = drafted(&sampling, &[(1, 1e-9), (2, 1e9), (4, 1e-9), (16, 3.0)]);
+        for (ids, _) in [&free, &dear, &odd] {
+            assert_eq!(ids, &plain.ids);
+        }
+        assert_eq!(dear.1.drafted_tokens, 0);
+        assert!(
+            free.1.drafted_tokens >= 6,
+            "the first tree is verified whole"
+        );
+    }
+}
