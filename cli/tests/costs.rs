@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::World;
 
@@ -30,15 +30,22 @@ fn costs_are_measured_once_for_a_model_a_dtype_and_a_device() {
     let [file] = &files(&world)[..] else {
         panic!("{:?}", files(&world));
     };
-    let table: Vec<(usize, f64)> = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
-    assert_eq!(table.first().unwrap().0, 1);
-    assert!(table.last().unwrap().0 >= 8);
+    let record = |file| -> Value { serde_json::from_slice(&fs::read(file).unwrap()).unwrap() };
+    let widths = record(file)["seconds"].as_array().unwrap().clone();
+    assert_eq!(widths[0][0], 1);
+    assert!(widths.last().unwrap()[0].as_u64().unwrap() >= 8);
 
-    // A table that is there is believed, as it stands.
-    let known = json!([[1, 0.5], [16, 0.5]]).to_string();
-    fs::write(file, &known).unwrap();
+    // The next starts measure too, and the lowest times are kept; then they are believed.
+    let busy = json!({"starts": 3, "seconds": [[1, 50.0], [16, 1e-9]]});
+    fs::write(file, busy.to_string()).unwrap();
     assert_eq!(ids(&[]), plain);
-    assert_eq!(fs::read_to_string(file).unwrap(), known);
+    let known = record(file);
+    assert_eq!(known["starts"], 4);
+    assert!(known["seconds"][0][1].as_f64().unwrap() < 50.0);
+    let widest = known["seconds"].as_array().unwrap().last().unwrap();
+    assert_eq!(*widest, json!([16, 1e-9]));
+    assert_eq!(ids(&[]), plain);
+    assert_eq!(record(file), known);
 
     // Other weights and other threads have costs of their own.
     ids(&["--dtype", "f16"]);
@@ -52,15 +59,16 @@ fn damaged_and_narrow_tables_are_measured_anew() {
     let plain = world.report(&["Hi", "-n", "12", "--method", "plain"])["ids"].clone();
     world.report(&["Hi", "-n", "12"]);
     let file = files(&world).remove(0);
+    let table = |widths: &str| format!(r#"{{"starts": 9, "seconds": {widths}}}"#);
     for broken in [
-        "",
-        "{",
-        "[[1, -3.0]]",
-        "[[4, 1.0]]",
-        "[]",
-        "[[1, 1.0], [2, 1.1]]",
+        String::new(),
+        "{".into(),
+        table("[[1, -3.0]]"),
+        table("[[4, 1.0]]"),
+        table("[]"),
+        table("[[1, 1.0], [2, 1.1]]"),
     ] {
-        fs::write(&file, broken).unwrap();
+        fs::write(&file, &broken).unwrap();
         assert_eq!(world.report(&["Hi", "-n", "12"])["ids"], plain);
         assert_ne!(fs::read_to_string(&file).unwrap(), broken);
     }

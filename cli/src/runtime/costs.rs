@@ -1,4 +1,5 @@
-//! What passes of a model cost on a device: measured once, kept beside the models.
+//! What passes of a model cost on a device: measured when it first runs, kept beside
+//! the models.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,6 +7,7 @@ use std::path::PathBuf;
 use eaglet_core::engine::{CostTable, Session};
 use eaglet_core::model::Transformer;
 use eaglet_core::weights::write_atomically;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::store::Store;
@@ -31,40 +33,57 @@ impl Known {
     }
 
     /// Tells a session that is about to begin, whose rounds draft for `sequences` sequences
-    /// with `nodes` nodes each; measures first where that is not known.
+    /// with `nodes` nodes each; measures first as long as too little is known.
     pub fn tell(
         &self,
         session: &mut Session,
         sequences: usize,
         nodes: usize,
     ) -> Result<(), Failure> {
-        let known = fs::read(&self.0).ok();
-        let known = known.and_then(|text| serde_json::from_slice::<CostTable>(&text).ok());
-        // Beyond the widest a table can be continued, but not for long.
-        let wide = |table: &CostTable| {
-            let widest = table.widths().last().map_or(0, |&(rows, _)| rows);
-            2 * widest >= sequences * (nodes + 1)
-        };
-        let table = match known.filter(wide) {
-            Some(table) => table,
-            None => {
-                let table = pollster::block_on(session.measure(sequences, nodes))?;
-                self.keep(&table);
-                table
-            }
-        };
-        session.assume(table);
+        let mut record = self.read();
+        if record.starts < STARTS || !record.reaches(sequences * (nodes + 1)) {
+            let measured = pollster::block_on(session.measure(sequences, nodes))?;
+            record.starts += 1;
+            record.seconds = record.seconds.best(&measured);
+            self.keep(&record);
+        }
+        session.assume(record.seconds);
         Ok(())
     }
 
-    /// Keeps a table for the next time. Where nothing can be written it is measured anew.
-    fn keep(&self, table: &CostTable) {
-        if table.widths().is_empty() {
-            return;
-        }
+    /// What is known; nothing if the file is not there or makes no sense.
+    fn read(&self) -> Record {
+        let text = fs::read(&self.0).ok();
+        let record = text.and_then(|text| serde_json::from_slice(&text).ok());
+        record.unwrap_or_default()
+    }
+
+    /// Keeps a record for the next time. Where nothing can be written it is made anew.
+    fn keep(&self, record: &Record) {
         let folder = self.0.parent().map(fs::create_dir_all);
-        if let (Some(Ok(())), Ok(text)) = (folder, serde_json::to_vec(table)) {
+        if let (Some(Ok(())), Ok(text)) = (folder, serde_json::to_vec(record)) {
             let _ = write_atomically(&self.0, &text);
         }
+    }
+}
+
+/// Starts of the program that measure: the machine may have been busy at the first.
+const STARTS: usize = 4;
+
+/// What is kept of the costs of one model on one device.
+#[derive(Default, Serialize, Deserialize)]
+struct Record {
+    /// Starts that have measured.
+    starts: usize,
+    /// The lowest times, as (rows, seconds).
+    seconds: CostTable,
+}
+
+impl Record {
+    /// Whether it can tell of so many rows. Beyond its widest pass a table can be continued,
+    /// but not for long.
+    fn reaches(&self, rows: usize) -> bool {
+        let widest = self.seconds.widths().last();
+        widest.is_some_and(|&(widest, _)| 2 * widest >= rows)
     }
 }

@@ -40,6 +40,19 @@ impl CostTable {
         &self.0
     }
 
+    /// The lower of two times of each width: a machine that was busy is slow, and nothing
+    /// makes it faster than it is.
+    pub fn best(&self, other: &Self) -> Self {
+        let mut widths = self.0.clone();
+        for &(rows, time) in &other.0 {
+            match widths.binary_search_by_key(&rows, |width| width.0) {
+                Ok(i) => widths[i].1 = widths[i].1.min(time),
+                Err(i) => widths.insert(i, (rows, time)),
+            }
+        }
+        Self(widths)
+    }
+
     /// Between the neighbours measured; beyond the widest, on along the last slope.
     fn seconds(&self, rows: usize) -> Option<f64> {
         let after = self.0.partition_point(|&(width, _)| width < rows);
@@ -214,6 +227,14 @@ mod tests {
         near(costs.estimate(4), 0.32);
         near(costs.estimate(1), 0.2);
         near(costs.estimate(8), 0.4);
+    }
+
+    #[test]
+    fn of_two_tables_the_lower_times_are_taken() {
+        let table = |widths: &[(usize, f64)]| CostTable::new(widths.to_vec()).unwrap();
+        let busy = table(&[(1, 2.0), (2, 2.1), (8, 9.0)]);
+        let best = busy.best(&table(&[(1, 1.0), (2, 2.5), (4, 3.0)]));
+        assert_eq!(best, table(&[(1, 1.0), (2, 2.1), (4, 3.0), (8, 9.0)]));
     }
 
     #[test]
