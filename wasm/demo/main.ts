@@ -1,0 +1,2 @@
+import { Eaglet } from 'eaglet';
+console.log(Eaglet);
