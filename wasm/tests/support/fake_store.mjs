@@ -31,7 +31,7 @@ export class FakeEntry {
     return new Blob(manifest.hashes.map((_, index) => this.chunks.get(index)));
   }
 
-  close() {}
+  async close() {}
 
   async drop() {
     this.chunks.clear();

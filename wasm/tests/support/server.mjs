@@ -56,7 +56,7 @@ export async function startServer() {
     }
     if (how.expose) response.setHeader('access-control-expose-headers', how.expose);
     response.setHeader('etag', `"${createHash('sha1').update(path + how.version).digest('hex').slice(0, 12)}"`);
-    response.setHeader('content-type', TYPES[extname(path)] ?? 'application/octet-stream');
+    response.setHeader('content-type', TYPES[extname(file.name ?? path)] ?? 'application/octet-stream');
     const wanted = how.ranges && /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     let [from, to] = [0, file.size];
     if (wanted) {
@@ -98,7 +98,7 @@ export async function startServer() {
         await handle.close();
         return buffer.subarray(0, bytesRead);
       };
-      return { size: found.size, read, how: { ...USUAL } };
+      return { name, size: found.size, read, how: { ...USUAL } };
     }
     return undefined;
   }

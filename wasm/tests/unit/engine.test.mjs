@@ -6,7 +6,7 @@ import { after, before, beforeEach, test } from 'node:test';
 
 import { Eaglet } from '../../dist/index.js';
 import { serve } from '../../dist/worker/serve.js';
-import * as fake from '../support/fake_wasm.js';
+import * as fake from '../support/fake_wasm/eaglet_wasm.js';
 
 let engine;
 const ports = [];

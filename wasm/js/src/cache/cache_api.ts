@@ -72,7 +72,7 @@ class CacheEntry implements Entry {
     return new Blob(await Promise.all(manifest.hashes.map((_, index) => this.chunk(index))));
   }
 
-  close(): void {}
+  async close(): Promise<void> {}
 
   async drop(): Promise<void> {
     await this.remove();

@@ -4,6 +4,12 @@ import { MemoryEntry } from './memory.js';
 import { isWhole, type Manifest } from './manifest.js';
 import type { Entry } from './store.js';
 
+/** Errors of the platform after which a load can go on in memory. */
+const REASONS: Readonly<Record<string, string>> = {
+  QuotaExceededError: "the browser's storage is full",
+  NoModificationAllowedError: 'another tab is using the file',
+};
+
 /** Where the chunks of a download land: in the store, or in memory once that is full. */
 export class Landing {
   private last: Promise<void> = Promise.resolve();
@@ -45,7 +51,8 @@ export class Landing {
     for (const [index, hash] of manifest.hashes.entries()) {
       if (hash !== null) await memory.write(manifest, index, await this.entry.read(manifest, index));
     }
-    await this.entry.drop();
+    // If another tab reads it, it stays.
+    await this.entry.drop().catch(() => undefined);
     this.entry = memory;
     this.note = `kept in memory only: ${why}`;
   }
@@ -66,9 +73,9 @@ export class Landing {
     try {
       await write();
     } catch (error) {
-      const full = error instanceof DOMException && error.name === 'QuotaExceededError';
-      if (!full || this.entry.kind === 'memory') throw error;
-      await this.leaveStore(manifest, "the browser's storage is full");
+      const why = error instanceof DOMException ? REASONS[error.name] : undefined;
+      if (why === undefined || this.entry.kind === 'memory') throw error;
+      await this.leaveStore(manifest, why);
       await write();
     }
   }

@@ -23,7 +23,7 @@ export class MemoryEntry implements Entry {
     return new Blob(manifest.hashes.map((_, index) => this.chunks.get(index) ?? new Blob()));
   }
 
-  close(): void {}
+  async close(): Promise<void> {}
 
   async drop(): Promise<void> {
     this.chunks.clear();

@@ -40,8 +40,7 @@ export class OpfsStore implements Store {
     const folder = await this.root.getDirectoryHandle(key, { create: true });
     const latest = await latestManifest(folder);
     const data = (await folder.getFileHandle(DATA, { create: true })) as SyncFile;
-    const handle = await data.createSyncAccessHandle();
-    return new OpfsEntry(latest, data, handle, folder, () => this.delete(key));
+    return new OpfsEntry(latest, data, folder, () => this.delete(key));
   }
 
   async list(): Promise<Manifest[]> {
@@ -87,16 +86,20 @@ async function latestManifest(folder: FileSystemDirectoryHandle): Promise<Saved 
   return latest;
 }
 
+/**
+ * Opened for writing only when something is written: an open handle, or a mere change of
+ * the file's date, would break the reading of other tabs.
+ */
 class OpfsEntry implements Entry {
   readonly kind = 'opfs';
   readonly manifest: Manifest | undefined;
   private slot: number;
   private stored: number;
+  private handle: Promise<SyncHandle> | undefined;
 
   constructor(
     latest: Saved | undefined,
     private readonly data: SyncFile,
-    private readonly handle: SyncHandle,
     private readonly folder: FileSystemDirectoryHandle,
     private readonly remove: () => Promise<boolean>,
   ) {
@@ -106,15 +109,21 @@ class OpfsEntry implements Entry {
   }
 
   async write(manifest: Manifest, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const written = this.handle.write(bytes, { at: index * manifest.chunk });
+    const handle = await (this.handle ??= this.data.createSyncAccessHandle());
+    const written = handle.write(bytes, { at: index * manifest.chunk });
     if (written !== bytes.length) throw new DOMException('the disk is full', 'QuotaExceededError');
-    this.handle.flush();
+    handle.flush();
   }
 
   async read(manifest: Manifest, index: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(lengthOf(manifest, index));
-    const read = this.handle.read(bytes, { at: index * manifest.chunk });
-    return bytes.subarray(0, read);
+    const at = index * manifest.chunk;
+    const length = lengthOf(manifest, index);
+    if (!this.handle) {
+      const file = await this.data.getFile();
+      return new Uint8Array(await file.slice(at, at + length).arrayBuffer());
+    }
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, (await this.handle).read(bytes, { at }));
   }
 
   async save(manifest: Manifest): Promise<void> {
@@ -135,19 +144,21 @@ class OpfsEntry implements Entry {
   }
 
   async blob(manifest: Manifest): Promise<Blob> {
-    this.handle.truncate(manifest.size);
-    this.handle.flush();
-    this.handle.close();
+    if (this.handle) (await this.handle).truncate(manifest.size);
     // A file whose handle is open cannot be read.
-    return this.data.getFile();
+    await this.close();
+    // It may be longer, if a longer one lay there before.
+    return (await this.data.getFile()).slice(0, manifest.size);
   }
 
-  close(): void {
-    this.handle.close();
+  async close(): Promise<void> {
+    const handle = await this.handle?.catch(() => undefined);
+    this.handle = undefined;
+    handle?.close();
   }
 
   async drop(): Promise<void> {
-    this.handle.close();
+    await this.close();
     await this.remove();
   }
 }

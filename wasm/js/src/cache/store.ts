@@ -15,7 +15,7 @@ export interface Entry {
   /** The whole file. Ends the writing. */
   blob(manifest: Manifest): Promise<Blob>;
   /** Lets go of the file, so that others can write it. */
-  close(): void;
+  close(): Promise<void>;
   /** Removes it. */
   drop(): Promise<void>;
 }

@@ -42,7 +42,7 @@ export async function obtain(remote: Remote, shared: Shared): Promise<Obtained> 
     try {
       return await bring(remote, shared, opened);
     } finally {
-      opened.entry.close();
+      await opened.entry.close();
     }
   });
 }
