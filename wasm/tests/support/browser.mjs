@@ -21,7 +21,7 @@ const FLAGS = [
 ];
 
 export const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
-export const artefacts = fileURLToPath(new URL('../../dist/test-artefacts/', import.meta.url));
+export const artefacts = fileURLToPath(new URL('../../../target/web-artefacts/', import.meta.url));
 
 /** Why browser tests cannot run here; undefined if they can. In CI that is a failure. */
 export function lacking() {

@@ -46,7 +46,7 @@ test('an answer has the shape of OpenAI', async () => {
   const { usage } = answer;
   assert.equal(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
   assert.equal(usage.completion_tokens, 4);
-  assert.equal(usage.extra.decode_tokens_per_s, 8);
+  assert.equal(usage.extra.decode_tokens_per_s, 6);
   assert.equal(usage.extra.tau, 2);
   assert.deepEqual(usage.extra.acceptance_by_depth, [0.75, 0.5]);
   assert.equal(usage.extra.dispatches_per_token, 10);

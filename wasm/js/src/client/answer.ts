@@ -34,8 +34,7 @@ export async function generate(
       onRound?.(round);
     },
   });
-  const method = typeof request.method === 'string' ? request.method : 'auto';
-  return { text, tokens, finish, usage: usageOf(usage, finish, method) };
+  return { text, tokens, finish, usage: usageOf(usage, finish, request.method ?? 'auto') };
 }
 
 /** How the pieces of a streamed answer look. */

@@ -1,10 +1,11 @@
 import { InvalidRequest } from '../errors.js';
-import type { ChatRequest, CompletionRequest, Message } from '../types/chat.js';
+import type { ChatRequest, CompletionRequest, Message, Method } from '../types/chat.js';
 
 /** A request as the wasm module reads it. */
 export interface WireRequest {
   readonly messages?: readonly { readonly role: string; readonly content: string }[];
   readonly prompt?: string;
+  readonly method?: Method;
   readonly max_tokens?: number;
   readonly stop?: readonly string[];
   readonly logprobs?: number;

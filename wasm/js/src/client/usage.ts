@@ -1,8 +1,8 @@
-import type { FinishReason, Usage } from '../types/chat.js';
+import type { FinishReason, Method, Usage } from '../types/chat.js';
 import type { Finish, WireUsage } from '../worker/protocol.js';
 
 /** The figures of an answer in OpenAI's shape, with ours under `extra`. */
-export function usageOf(wire: WireUsage, finish: Finish, method: string): Usage {
+export function usageOf(wire: WireUsage, finish: Finish, method: Method): Usage {
   const tokens = Math.max(1, wire.completion_tokens);
   const read = wire.prompt_tokens - wire.reused_tokens;
   return {
@@ -11,9 +11,10 @@ export function usageOf(wire: WireUsage, finish: Finish, method: string): Usage 
     total_tokens: wire.prompt_tokens + wire.completion_tokens,
     prompt_tokens_details: { cached_tokens: wire.reused_tokens },
     extra: {
-      method: wire.method ?? method,
+      method,
       prefill_tokens_per_s: rate(read, wire.prefill_seconds),
-      decode_tokens_per_s: rate(wire.completion_tokens, wire.decode_seconds),
+      // The first token is the prompt's.
+      decode_tokens_per_s: rate(Math.max(0, wire.completion_tokens - 1), wire.decode_seconds),
       time_to_first_token_s: wire.first_token_seconds,
       prefill_s: wire.prefill_seconds,
       decode_s: wire.decode_seconds,

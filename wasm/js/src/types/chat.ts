@@ -80,9 +80,10 @@ export interface Token {
 
 /** Figures of one answer, beyond OpenAI's. */
 export interface UsageExtra {
-  /** What drafted. */
-  readonly method: string;
+  /** What was asked to draft. */
+  readonly method: Method;
   readonly prefill_tokens_per_s: number;
+  /** Of the tokens after the first, which the prompt's pass gives. */
   readonly decode_tokens_per_s: number;
   readonly time_to_first_token_s: number;
   readonly prefill_s: number;

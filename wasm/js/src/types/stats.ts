@@ -44,8 +44,17 @@ export interface Stats {
     readonly why: string;
     readonly candidates: readonly DeviceCandidate[];
   };
-  /** Bytes now: of wasm memory, and on the GPU. */
-  readonly memory: { readonly wasm: number; readonly device: number };
+  /** In bytes. */
+  readonly memory: {
+    /** Packed weights that a pass reads. */
+    readonly weights: number;
+    /** Keys and values, for the whole context. */
+    readonly cache: number;
+    /** All of wasm memory, now. */
+    readonly wasm: number;
+    /** On the GPU, now. */
+    readonly device: number;
+  };
   readonly files: readonly FileStats[];
   /** The storage of this origin, in bytes, where the browser tells. */
   readonly storage?: { readonly usage: number; readonly quota: number; readonly persisted: boolean };

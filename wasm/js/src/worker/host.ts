@@ -74,8 +74,9 @@ export class Host {
 
   async stats(): Promise<EngineStats> {
     const engine = this.loaded();
-    const info = JSON.parse(engine.info()) as Omit<EngineStats, 'memory'>;
-    return { ...info, memory: JSON.parse(engine.memory()) as EngineStats['memory'] };
+    const info = JSON.parse(engine.info()) as EngineStats;
+    const now = JSON.parse(engine.memory()) as Partial<EngineStats['memory']>;
+    return { ...info, memory: { ...info.memory, ...now } };
   }
 
   async unload(): Promise<null> {

@@ -34,7 +34,6 @@ export interface Round {
 
 /** The figures of a generation. */
 export interface WireUsage {
-  readonly method?: string;
   readonly prompt_tokens: number;
   readonly reused_tokens: number;
   readonly completion_tokens: number;
