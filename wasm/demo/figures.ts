@@ -2,6 +2,9 @@ import type { Usage } from 'eaglet';
 import { byId, element, percent } from './format.js';
 import type { Live } from './writer.js';
 
+/** Depths that are shown even if nothing was guessed so far ahead. */
+const COLUMNS = 5;
+
 /** Shows an answer's figures while it comes. */
 export function showLive({ speed, tau }: Live): void {
   byId('speed').textContent = speed > 0 ? speed.toFixed(speed < 100 ? 1 : 0) : '–';
@@ -13,10 +16,12 @@ export function showUsage({ extra }: Usage): void {
   showLive({ tokens: 0, speed: extra.decode_tokens_per_s, tau: extra.tau });
   const shares = extra.acceptance_by_depth.slice(0, 6);
   byId('ahead').hidden = shares.length === 0;
-  const bars = shares.map((share, depth) => {
+  const columns = Math.max(shares.length, COLUMNS);
+  const bars = Array.from({ length: columns }, (_, depth) => {
+    const share = shares[depth];
     const column = element('span', '');
-    column.style.setProperty('--share', `${Math.round(100 * share)}%`);
-    column.append(element('i', ''), element('b', '', percent(share)), `${depth + 1}`);
+    column.style.setProperty('--share', `${Math.round(100 * (share ?? 0))}%`);
+    column.append(element('i', ''), element('b', '', share === undefined ? '·' : percent(share)), `${depth + 1}`);
     return column;
   });
   const depths = byId('depths');

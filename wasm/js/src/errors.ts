@@ -132,7 +132,10 @@ export function toWire(thrown: unknown): WireError {
     actual?: unknown;
     capacity?: unknown;
   };
-  const message = typeof error.message === 'string' ? error.message : String(thrown);
+  const words = typeof error.message === 'string' ? error.message : String(thrown);
+  // A trap leaves the module in a state that nobody knows.
+  const trapped = thrown instanceof WebAssembly.RuntimeError;
+  const message = trapped ? `the engine crashed (${words}): unload it and load it again` : words;
   const wire = { code: codeOf(error.name, error.code), message };
   const numbers: { needed?: number; actual?: number; capacity?: number } = {};
   for (const key of ['needed', 'actual', 'capacity'] as const) {

@@ -191,8 +191,13 @@ test('without ranges, without the cache, and from files of a person', { skip }, 
 test('from another origin, even one that hides its headers', { skip }, async () => {
   how.expose = '';
   const other = url.replace('127.0.0.1', 'localhost');
-  const got = await page.evaluate((url) => sumOf(url), other);
-  assert.equal(got.sum, expectedSum());
+  for (const length of [true, false]) {
+    // Without any word of its size the file comes as one stream.
+    how.length = length;
+    const got = await page.evaluate((url) => sumOf(url, { cache: 'reload' }), other);
+    assert.equal(got.sum, expectedSum());
+    assert.equal(got.bytes, bytes.length);
+  }
 });
 
 test('two loads of one file at a time fetch it once', { skip }, async () => {

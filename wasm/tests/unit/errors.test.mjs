@@ -32,6 +32,7 @@ test('what the platform throws gets a code', () => {
   assert.equal(code(new DOMException('', 'QuotaExceededError')), 'quota');
   assert.equal(code(new RangeError('out of memory')), 'memory');
   assert.equal(code(new WebAssembly.RuntimeError('unreachable')), 'internal');
+  assert.match(errors.toWire(new WebAssembly.RuntimeError('unreachable')).message, /crashed \(unreachable\): unload/);
   assert.equal(errors.toWire('just words').message, 'just words');
   assert.equal(new errors.Aborted().name, 'AbortError');
 });

@@ -1,3 +1,4 @@
+import { EagletError } from '../errors.js';
 import { lengthOf, parse, type Manifest } from './manifest.js';
 import type { Entry, Store } from './store.js';
 
@@ -58,8 +59,10 @@ export class OpfsStore implements Store {
       await this.root.removeEntry(key, { recursive: true });
       return true;
     } catch (error) {
-      if (error instanceof DOMException && error.name === 'NotFoundError') return false;
-      throw error;
+      const name = error instanceof DOMException ? error.name : '';
+      if (name === 'NotFoundError') return false;
+      if (name !== 'NoModificationAllowedError') throw error;
+      throw new EagletError('file', 'the file is being written by a load: wait for it, or abort it');
     }
   }
 }

@@ -66,6 +66,6 @@ export interface LoadOptions {
    * default asks only where the answer is known to be yes.
    */
   readonly persist?: boolean;
-  /** The worker to run in, or its URL; default: one is started beside this module. */
+  /** The worker to run in, for this engine alone, or its URL; default: one is started. */
   readonly worker?: Worker | MessagePort | string | URL;
 }

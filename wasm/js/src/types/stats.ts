@@ -39,7 +39,10 @@ export interface Stats {
   readonly model: ModelInfo;
   readonly head?: { readonly method: string; readonly bytes: number };
   readonly device: {
+    /** `webgpu` or `wasm`. */
     readonly name: string;
+    /** The adapter or the instructions in use. */
+    readonly description?: string;
     /** Why this one. */
     readonly why: string;
     readonly candidates: readonly DeviceCandidate[];
