@@ -65,8 +65,8 @@ fn main() {
             env!("CARGO_MANIFEST_DIR"),
             "/../cli/heads/smollm2-135m-instruct/eagle3.gguf"
         );
-        link(&path, &out.join("default.gguf"));
-        link(Path::new(head), &out.join("default-eagle3.gguf"));
+        std::fs::copy(&path, out.join("default.gguf")).unwrap();
+        std::fs::copy(head, out.join("default-eagle3.gguf")).unwrap();
         models.insert(
             "default".into(),
             json!({ "files": ["default.gguf"], "heads": { "eagle3": ["default-eagle3.gguf"] } }),
@@ -139,13 +139,4 @@ fn write(out: &Path, name: &str, bytes: &[u8]) {
     let path = out.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
-}
-
-/// The same file under another name, copied only where it cannot be linked.
-fn link(from: &Path, to: &Path) {
-    let _ = std::fs::remove_file(to);
-    let from = from.canonicalize().unwrap();
-    if std::fs::hard_link(&from, to).is_err() {
-        std::fs::copy(&from, to).unwrap();
-    }
 }

@@ -51,6 +51,11 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn load(from: *const f32) -> Self::F;
     /// Sixteen f16, widened.
     unsafe fn load_f16(from: *const u16) -> Self::F;
+    /// The same of values known to be finite, as weights are.
+    #[inline(always)]
+    unsafe fn load_finite_f16(from: *const u16) -> Self::F {
+        unsafe { Self::load_f16(from) }
+    }
     /// Stores sixteen values.
     unsafe fn store(to: *mut f32, value: Self::F);
     /// Rounds to f16 (nearest, ties to even) and stores.
