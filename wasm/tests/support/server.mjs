@@ -35,6 +35,7 @@ export async function startServer() {
   const files = new Map();
   const mounts = [];
   const log = [];
+  const posts = new Map();
   const server = createServer((request, response) => {
     answer(request, response).catch((error) => {
       if (!response.headersSent) response.writeHead(500);
@@ -44,6 +45,12 @@ export async function startServer() {
 
   async function answer(request, response) {
     const path = decodeURIComponent(new URL(request.url, 'http://x').pathname);
+    if (request.method === 'POST' && posts.has(path)) {
+      const pieces = [];
+      for await (const piece of request) pieces.push(piece);
+      response.end();
+      return posts.get(path)(JSON.parse(Buffer.concat(pieces).toString()));
+    }
     const file = files.get(path) ?? (await mounted(path));
     log.push({ method: request.method, path, range: request.headers.range });
     response.setHeader('access-control-allow-origin', '*');
@@ -117,6 +124,8 @@ export async function startServer() {
     },
     /** Serves a folder. Later mounts come first. */
     mount: (prefix, folder) => void mounts.unshift([prefix, folder]),
+    /** What a page posts to `path` next, as JSON. */
+    posted: (path) => new Promise((go) => posts.set(path, go)),
     requests: (path) => log.filter((entry) => entry.path === path),
     async close() {
       server.closeAllConnections();
