@@ -26,6 +26,8 @@ const USUAL = {
   expose: 'content-range, etag',
   /** The length is told. */
   length: true,
+  /** The version is told. */
+  etag: true,
   /** Counted up, the file is another one. */
   version: 1,
 };
@@ -62,7 +64,7 @@ export async function startServer() {
       return response.writeHead(503).end('busy');
     }
     if (how.expose) response.setHeader('access-control-expose-headers', how.expose);
-    response.setHeader('etag', `"${createHash('sha1').update(path + how.version).digest('hex').slice(0, 12)}"`);
+    if (how.etag) response.setHeader('etag', `"${createHash('sha1').update(path + how.version).digest('hex').slice(0, 12)}"`);
     response.setHeader('content-type', TYPES[extname(file.name ?? path)] ?? 'application/octet-stream');
     const wanted = how.ranges && /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     let [from, to] = [0, file.size];

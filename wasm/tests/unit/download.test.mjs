@@ -107,6 +107,20 @@ test('chunks of a file that has changed meanwhile are not mixed with the new one
   assert.equal(got.loaded, SIZE);
 });
 
+test('without a word of its version, a file that was begun is fetched anew', async () => {
+  const entry = new FakeEntry();
+  const { path, url } = serve({ etag: false });
+  await fetchInto(entry, url);
+  const known = entry.manifest;
+  known.hashes[2] = null;
+  const already = server.requests(path).length;
+  const got = await fetchInto(entry, url, { known });
+  assert.ok(got.bytes.equals(bytes));
+  assert.equal(got.loaded, SIZE);
+  // The request that shows it, and those for all chunks.
+  assert.equal(server.requests(path).length - already, 5);
+});
+
 test('an abort stops at once and leaves what was stored usable', async () => {
   const entry = new FakeEntry();
   const { url } = serve({ delay: 3 });

@@ -135,6 +135,10 @@ test('tokens and back', async () => {
   assert.equal(await engine.detokenize([...ids]), 'some words here');
 });
 
+test('where there are no workers, loading says so', async () => {
+  await assert.rejects(Eaglet.load(new Blob([])), { code: 'unsupported' });
+});
+
 test('what would silently be left out is refused', async () => {
   const refused = async (request, message) => {
     const asked = engine.chat.completions.create({ messages: user('x'), ...request });

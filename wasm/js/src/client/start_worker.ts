@@ -1,4 +1,4 @@
-import { InvalidRequest } from '../errors.js';
+import { EagletError, InvalidRequest } from '../errors.js';
 import type { Port } from '../worker/protocol.js';
 import { Connection } from './connection.js';
 
@@ -15,6 +15,9 @@ export function connect(worker: Worker | MessagePort | string | URL | undefined)
 }
 
 function start(address: string | URL | undefined): Worker {
+  if (typeof Worker === 'undefined') {
+    throw new EagletError('unsupported', 'there are no web workers here: this package is for browsers');
+  }
   // This very form is what Vite and webpack look for; they bundle the worker then.
   if (address === undefined && sameOrigin(import.meta.url)) {
     return new Worker(new URL('../worker/entry.js', import.meta.url), { type: 'module', name: 'eaglet' });

@@ -52,7 +52,8 @@ async function attempt(job: Job, known: Manifest | undefined): Promise<Manifest>
         return nothing(job);
       }
       if (answer.kind === 'whole' || answer.total === undefined) return stream(job, answer);
-      if (known && !matches(known, answer)) {
+      // Where nothing tells versions apart, what an earlier load has left may be another one.
+      if (known && (known.validator === null || !matches(known, answer))) {
         await answer.close();
         throw new Changed();
       }
