@@ -81,6 +81,9 @@ pub enum Error {
     /// A device failed while running. One that is not there is [`Error::Invalid`].
     #[error("device: {0}")]
     Device(String),
+    /// There is no memory, or no address space, for something.
+    #[error("no memory for {0}")]
+    Memory(String),
     /// An option has a value that makes no sense, or none on this machine.
     #[error("{0}")]
     Invalid(String),

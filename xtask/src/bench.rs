@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the figures of docs/performance.md, measured on this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -49,7 +49,7 @@ struct Speed {
 /// Both programs, prompt by prompt, in turn: what disturbs one disturbs the other.
 fn compare(python: &str) -> Result<(), String> {
     let root = steps::root();
-    let eaglet = target_dir(root).join("release/eaglet");
+    let eaglet = steps::target_dir().join("release/eaglet");
     let model = output(Command::new(&eaglet).args(["--offline", "pull"]))?;
     let file = root.join("tests/data/mt_bench_half.jsonl");
     let lines = std::fs::read_to_string(&file).map_err(|e| e.to_string())?;
@@ -146,10 +146,6 @@ fn output(command: &mut Command) -> Result<String, String> {
         return Err(format!("{command:?} failed: {}", error.trim()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn target_dir(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

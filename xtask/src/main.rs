@@ -4,6 +4,7 @@ mod bench;
 mod requirements;
 mod steps;
 mod test;
+mod web;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,8 @@ Usage: cargo xtask <CHORE>
 Chores:
   test             Everything that must pass: format, lints, the default model, all tests
   bench [PYTHON]   This machine's figures; with a Python that has xllamacpp, beside llama.cpp
+  web              The browser package: wasm/dist
+  web-test         Its tests in Node and in a browser, on the files of web_fixtures
   help             This text
 
 With CI=true a missing part of the machine is a failure; otherwise the steps that
@@ -27,6 +30,12 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["bench"] => bench::run(None),
         ["bench", python] => bench::run(Some(python)),
+        ["web"] => web::run(),
+        ["web-test"] => web::test(),
+        ["has-wasm"] => match web::Toolchain::find() {
+            Some(_) => Ok(()),
+            None => Err("no Rust here compiles to wasm".into()),
+        },
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

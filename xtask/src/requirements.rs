@@ -42,6 +42,33 @@ pub static PIP: Requirement = Requirement {
     otherwise: "install Python's pip",
 };
 
+/// Compiles for browsers.
+pub static WASM: Requirement = Requirement {
+    name: "Rust for wasm",
+    why: "the browser package is compiled with it",
+    probes: &["cargo xtask has-wasm"],
+    debian: &["rustc-web", "cargo-web", "rust-web-src", "lld"],
+    otherwise: "rustup target add wasm32-unknown-unknown",
+};
+
+/// Runs the tools and tests of the browser package.
+pub static NODE: Requirement = Requirement {
+    name: "npm",
+    why: "the browser package is compiled and tested with Node",
+    probes: &["npm --version"],
+    debian: &["nodejs", "npm"],
+    otherwise: "install Node 20 or later, with npm",
+};
+
+/// The browser that tests run in.
+pub static CHROMIUM: Requirement = Requirement {
+    name: "Chromium",
+    why: "the browser package is tested in it",
+    probes: &["/usr/bin/chromium --version"],
+    debian: &["chromium"],
+    otherwise: "install it as /usr/bin/chromium",
+};
+
 /// Debian's would belong to Debian's Rust, which is seldom the one in use.
 const OF_THE_TOOLCHAIN: &[&str] = &[];
 

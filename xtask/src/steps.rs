@@ -1,6 +1,6 @@
 //! Runs commands one after the other, with their times and a closing summary.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,11 @@ fn cargo(step: &Step) -> Outcome {
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
+}
+
+/// Where cargo builds.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn summarise(steps: &[Step], outcomes: &[Outcome]) -> Result<(), String> {

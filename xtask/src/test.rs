@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must pass before a change lands.
 
-use crate::requirements::{CC, CLIPPY, PIP, RUSTFMT};
+use crate::requirements::{CC, CHROMIUM, CLIPPY, NODE, PIP, RUSTFMT, WASM};
 use crate::steps::{self, Step};
 
 /// Cheap steps first. All that compile use the one release profile, so that a small
@@ -25,6 +25,21 @@ static STEPS: &[Step] = &[
         name: "tests",
         cargo: "test --release --locked --workspace",
         needs: &[&CC],
+    },
+    Step {
+        name: "browser package",
+        cargo: "xtask web",
+        needs: &[&CC, &WASM, &NODE],
+    },
+    Step {
+        name: "browser fixtures",
+        cargo: "run --release --locked --package eaglet-tests --example web_fixtures",
+        needs: &[&CC],
+    },
+    Step {
+        name: "browser tests",
+        cargo: "xtask web-test",
+        needs: &[&WASM, &NODE, &CHROMIUM],
     },
 ];
 

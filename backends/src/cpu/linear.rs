@@ -210,7 +210,7 @@ impl Tile<'_> {
             let mut sums = [S::splat(0.0); R];
             for k in 0..width {
                 let w = match HALF {
-                    true => S::load_f16(panel.as_ptr().cast::<u16>().add(k * LANES)),
+                    true => S::load_finite_f16(panel.as_ptr().cast::<u16>().add(k * LANES)),
                     false => S::load(panel.as_ptr().cast::<f32>().add(k * LANES)),
                 };
                 for r in 0..R {
@@ -242,7 +242,7 @@ impl Tile<'_> {
                     block_sums[r] = *x.sums.as_ptr().add((row + r) * blocks + b);
                 }
                 let dots = S::dot_q8::<R>(quants.add(b * Q8_BLOCK), from, block_sums);
-                let scale = S::load_f16(scales.add(b * LANES));
+                let scale = S::load_finite_f16(scales.add(b * LANES));
                 for r in 0..R {
                     let x_scale = S::splat(*x.scales.as_ptr().add((row + r) * blocks + b));
                     sums[r] = S::fma(S::to_float(dots[r]), S::mul(scale, x_scale), sums[r]);
@@ -270,8 +270,8 @@ impl Tile<'_> {
                     from[r] = x.quants.as_ptr().add((row + r) * width + b * BLOCK);
                 }
                 let dots = S::dot_q4::<R>(block.add(Q4_SCALES), from);
-                let scale = S::load_f16(block.cast());
-                let min = S::load_f16(block.add(32).cast());
+                let scale = S::load_finite_f16(block.cast());
+                let min = S::load_finite_f16(block.add(32).cast());
                 for r in 0..R {
                     // sum of (d q + m) * s x  =  s (d sum of q x + m sum of x)
                     let at = (row + r) * blocks + b;

@@ -105,7 +105,7 @@ impl Ops for CpuOps {
 
     fn pack(&self, parts: &[Matrix<'_>]) -> Result<Weight> {
         let (inputs, dtype) = same_layout(parts)?;
-        let panels = Panels::pack(parts, dtype, inputs, &self.threads);
+        let panels = Panels::pack(parts, dtype, inputs, &self.threads)?;
         let (outputs, bytes) = (panels.outputs, panels.bytes());
         Ok(Weight::new(outputs, inputs, dtype, bytes, panels))
     }

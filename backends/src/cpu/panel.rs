@@ -11,6 +11,7 @@
 //! The last panel is filled up with zeros.
 
 use bytemuck::{Pod, Zeroable};
+use eaglet_core::error::{Error, Result};
 use eaglet_core::weights::{Dtype, Matrix};
 use half::f16;
 
@@ -57,14 +58,26 @@ pub fn q8_scales(inputs: usize) -> usize {
 
 impl Panels {
     /// Lays out matrices of one dtype and width, stacked along their rows.
-    pub fn pack(parts: &[Matrix<'_>], dtype: Dtype, inputs: usize, threads: &Threads) -> Self {
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn pack(
+        parts: &[Matrix<'_>],
+        dtype: Dtype,
+        inputs: usize,
+        threads: &Threads,
+    ) -> Result<Self> {
         let rows: Vec<&[u8]> = parts
             .iter()
             .flat_map(|part| part.bytes.chunks_exact(part.bytes.len() / part.rows.max(1)))
             .collect();
         let stride = panel_bytes(dtype, inputs);
         let count = rows.len().div_ceil(LANES);
-        let mut lines = vec![Line::zeroed(); count * stride / 64];
+        let lines = bytemuck::allocation::try_zeroed_vec::<Line>(count * stride / 64);
+        let mut lines = lines.map_err(|()| {
+            let rows = rows.len();
+            Error::Memory(format!("a weight [{rows}, {inputs}] in {dtype}"))
+        })?;
         let panels: Vec<_> = bytemuck::cast_slice_mut::<Line, u8>(&mut lines)
             .chunks_exact_mut(stride)
             .zip(rows.chunks(LANES))
@@ -82,13 +95,13 @@ impl Panels {
             }
         });
         drop(panels);
-        Self {
+        Ok(Self {
             outputs: rows.len(),
             inputs,
             dtype,
             stride,
             lines,
-        }
+        })
     }
 
     /// The number of panels.

@@ -51,8 +51,8 @@ pub fn zeros<E: burn::tensor::Element + Pod>(
     let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     let values = count.and_then(|n| bytemuck::allocation::try_zeroed_vec::<E>(n).ok());
     let values = values.ok_or_else(|| {
-        Error::Device(format!(
-            "no memory for a cache of {} positions: ask for a smaller context",
+        Error::Memory(format!(
+            "a cache of {} positions: ask for a smaller context",
             shape[0]
         ))
     })?;

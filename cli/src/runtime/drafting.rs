@@ -87,13 +87,7 @@ pub struct Drafting {
 /// Tokens drafted in a round unless something says otherwise.
 const TOKENS: usize = 8;
 
-/// What is copied onto a head's tree: longer matches say more.
-const GRAFTED: NgramOptions = NgramOptions {
-    longest: 8,
-    shortest: 2,
-    copied: 5,
-    branches: 1,
-};
+const GRAFTED: NgramOptions = NgramOptions::GRAFTED;
 
 impl Drafting {
     /// Whether trees are cut to what pays, by what passes cost.

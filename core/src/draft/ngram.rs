@@ -23,6 +23,16 @@ pub struct NgramOptions {
     pub branches: usize,
 }
 
+impl NgramOptions {
+    /// What is copied onto a head's tree: longer matches say more.
+    pub const GRAFTED: Self = Self {
+        longest: 8,
+        shortest: 2,
+        copied: 5,
+        branches: 1,
+    };
+}
+
 impl Default for NgramOptions {
     fn default() -> Self {
         Self {

@@ -17,6 +17,17 @@ pub struct Growth {
     pub nodes: usize,
 }
 
+/// What pays on small machines; a measured budget takes less of it where less pays.
+impl Default for Growth {
+    fn default() -> Self {
+        Self {
+            top_k: 4,
+            depth: 5,
+            nodes: 8,
+        }
+    }
+}
+
 impl Growth {
     /// What of it a round has room for.
     pub(super) fn within(self, budget: Budget) -> Self {

@@ -11,11 +11,11 @@ use crate::sample::{Distribution, argmax};
 
 impl Session {
     /// The one readback of a round: token ids where every sequence takes the most likely
-    /// token, else logits.
-    pub(super) async fn draws(&self, logits: Tensor<2>) -> Result<Draws> {
+    /// token and nobody wants to see `whole` rows, else logits.
+    pub(super) async fn draws(&self, logits: Tensor<2>, whole: bool) -> Result<Draws> {
         let greedy = |s: &Sequence| s.options.sampling.is_argmax();
         let ops = self.target.ops();
-        Ok(match self.sequences.iter().all(greedy) {
+        Ok(match !whole && self.sequences.iter().all(greedy) {
             true => Draws::Ids(ops.argmax(&logits).await?),
             false => Draws::Logits(ops.read(logits).await?, self.target.config().vocab),
         })
@@ -40,6 +40,14 @@ impl Draws {
                 let logits = &values[rows.start * vocab..rows.end * vocab];
                 logits.chunks_exact(*vocab).map(argmax).collect()
             }
+        }
+    }
+
+    /// The logits of a row, before anything is drawn from it; `None` where ids came back.
+    pub(super) fn logits(&self, row: usize) -> Option<&[f32]> {
+        match self {
+            Self::Ids(_) => None,
+            Self::Logits(values, vocab) => Some(&values[row * vocab..(row + 1) * vocab]),
         }
     }
 

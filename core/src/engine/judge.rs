@@ -2,6 +2,7 @@
 
 use super::draws::Draws;
 use super::sequence::Sequence;
+use super::watch::Watch;
 use crate::draft::Drawn;
 use crate::error::Result;
 use crate::sample::{Stream, uniform_in};
@@ -9,13 +10,15 @@ use crate::tree::Tree;
 use crate::verify::{self, Verdict, Verification};
 
 impl Draws {
-    /// Judges the tree whose root is row `first_row`. Each row is asked for once.
+    /// Judges the tree whose root is row `first_row`. Each row is asked for once; `watch`
+    /// sees those that tokens of sequence `index` are drawn from.
     pub(super) fn judge(
         &mut self,
         first_row: usize,
         tree: &Tree,
         drawn: &Drawn,
-        sequence: &Sequence,
+        (index, sequence): (usize, &Sequence),
+        watch: &mut dyn Watch,
     ) -> Result<Verdict> {
         let path = |node| {
             let path = tree.path(node);
@@ -33,9 +36,12 @@ impl Draws {
         };
         let mut target = |node| self.distribution(first_row + node, sequence, path(node));
         match sequence.options.rule() {
-            Verification::Exact => {
-                verify::walk(tree, |node| self.at(first_row + node, sequence, path(node)))
-            }
+            Verification::Exact => verify::walk(tree, |node| {
+                if let Some(logits) = self.logits(first_row + node) {
+                    watch.logits(index, logits);
+                }
+                self.at(first_row + node, sequence, path(node))
+            }),
             Verification::Rejection => {
                 verify::rejection(tree, target, |node| drawn.from(node), uniform)
             }

@@ -70,7 +70,10 @@ impl Session {
             return Err(Error::Invalid("the prompt is empty".into()));
         };
         let logits = self.target.logits(&last)?;
-        let mut draws = self.draws(logits).await?;
+        let mut draws = self.draws(logits, watch.wants_logits()).await?;
+        if let Some(logits) = draws.logits(0) {
+            watch.logits(index, logits);
+        }
         let token = draws.at(0, &self.sequences[index], std::iter::empty())?;
         let stop = watch.emitted(index, token);
         let sequence = &mut self.sequences[index];

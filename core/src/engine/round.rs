@@ -51,7 +51,7 @@ impl Session {
         self.cut(&mut trees, start.elapsed());
         let draft = start.elapsed();
         let shares = self.place(trees)?;
-        let (verdicts, features, verify) = match self.verify(&shares).await {
+        let (verdicts, features, verify) = match self.verify(&shares, watch).await {
             Ok(verified) => verified,
             Err(error) => {
                 self.pool
@@ -128,13 +128,17 @@ impl Session {
 
     /// Runs all trees through the target and judges each by its sequence's rule.
     /// Also tells how long the target took.
-    async fn verify(&mut self, shares: &[Share]) -> Result<(Vec<Verdict>, Features, Duration)> {
+    async fn verify(
+        &mut self,
+        shares: &[Share],
+        watch: &mut dyn Watch,
+    ) -> Result<(Vec<Verdict>, Features, Duration)> {
         let start = Instant::now();
         let rows = rows(shares, &self.sequences);
         let count = rows.len();
         let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
         let logits = self.target.logits(&features.last)?;
-        let mut draws = self.draws(logits).await?;
+        let mut draws = self.draws(logits, watch.wants_logits()).await?;
         let time = start.elapsed();
         self.costs.record(count, time);
         for share in shares {
@@ -145,8 +149,8 @@ impl Session {
             }
         }
         let judge = |share: &Share| {
-            let sequence = &self.sequences[share.sequence];
-            draws.judge(share.first_row, &share.tree, &share.drawn, sequence)
+            let sequence = (share.sequence, &self.sequences[share.sequence]);
+            draws.judge(share.first_row, &share.tree, &share.drawn, sequence, watch)
         };
         let verdicts = shares.iter().map(judge).collect::<Result<_>>()?;
         Ok((verdicts, features, time))
@@ -195,8 +199,9 @@ impl Session {
         self.pool.release(rejected.map(|node| share.slots[node]));
 
         let emitted = sequence.tokens[first..].to_vec();
-        let drafted = share.tree.len() - 1;
-        sequence.stats.record(drafted, accepted.min(emitted.len()));
+        sequence
+            .stats
+            .record(&share.tree, accepted.min(emitted.len()));
         let rows: Vec<u32> = nodes
             .iter()
             .map(|&n| (share.first_row + n) as u32)

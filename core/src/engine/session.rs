@@ -5,11 +5,12 @@ use std::sync::Arc;
 use burn::tensor::DType;
 
 use super::costs::{CostTable, Costs};
-use super::sequence::{Sequence, SequenceOptions};
+use super::sequence::{Limits, Sequence, SequenceOptions};
 use super::worth::Worth;
 use crate::cache::KvPool;
 use crate::error::{Error, Result};
 use crate::model::Transformer;
+use crate::sample::Sampling;
 use crate::weights::Dtype;
 
 /// What a session makes room for.
@@ -69,7 +70,7 @@ impl Session {
     /// # Errors
     /// The sampling options make no sense, or not for this model.
     pub fn open(&mut self, options: SequenceOptions) -> Result<usize> {
-        self.accept(&options)?;
+        self.check(&options.sampling)?;
         self.sequences.push(Sequence::new(options));
         self.gather_taps();
         Ok(self.sequences.len() - 1)
@@ -81,17 +82,29 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub fn reconfigure(&mut self, sequence: usize, options: SequenceOptions) -> Result<()> {
-        self.accept(&options)?;
+        self.check(&options.sampling)?;
         self.sequences[sequence].options = options;
         self.sequences[sequence].calibration = Default::default();
         self.gather_taps();
         Ok(())
     }
 
-    fn accept(&self, options: &SequenceOptions) -> Result<()> {
-        options.sampling.check()?;
+    /// Draws and ends a sequence's answers in another way from its next prompt on. What
+    /// drafts stays, and remembers what it has seen.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn adjust(&mut self, sequence: usize, sampling: Sampling, limits: Limits) -> Result<()> {
+        self.check(&sampling)?;
+        let options = &mut self.sequences[sequence].options;
+        (options.sampling, options.limits) = (sampling, limits);
+        Ok(())
+    }
+
+    fn check(&self, sampling: &Sampling) -> Result<()> {
+        sampling.check()?;
         let vocab = self.target.config().vocab;
-        let mut biased = options.sampling.logit_bias.iter().map(|(id, _)| *id);
+        let mut biased = sampling.logit_bias.iter().map(|(id, _)| *id);
         if let Some(id) = biased.find(|&id| id as usize >= vocab) {
             return Err(Error::Invalid(format!(
                 "a logit bias for token {id}: the model's ids end at {}",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tree::Tree;
+
 /// Counts and times of one sequence since its last prompt. Times are those of the rounds
 /// it took part in, whole: sequences that share a round each count all of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +20,8 @@ pub struct Stats {
     pub drafted_tokens: usize,
     /// Entry i counts the rounds whose draft at depth i + 1 was accepted.
     pub accepted_by_depth: Vec<usize>,
+    /// Entry i counts the rounds that verified a draft at depth i + 1.
+    pub tried_by_depth: Vec<usize>,
     /// Time from the prompt to the first token.
     pub prefill: Duration,
     /// Time of all rounds.
@@ -52,17 +56,21 @@ impl Stats {
         rate(self.generated_tokens.saturating_sub(1), self.decode)
     }
 
-    /// Records a round that drafted `drafted` nodes and kept `accepted` of them.
-    pub(super) fn record(&mut self, drafted: usize, accepted: usize) {
+    /// Records a round that verified a tree and kept `accepted` of its nodes.
+    pub(super) fn record(&mut self, tree: &Tree, accepted: usize) {
         self.rounds += 1;
-        self.drafted_tokens += drafted;
-        if self.accepted_by_depth.len() < accepted {
-            self.accepted_by_depth.resize(accepted, 0);
-        }
-        for count in &mut self.accepted_by_depth[..accepted] {
-            *count += 1;
-        }
+        self.drafted_tokens += tree.len() - 1;
+        count_to(&mut self.accepted_by_depth, accepted);
+        count_to(&mut self.tried_by_depth, tree.height());
     }
+}
+
+/// Counts one more for each depth down to `depth`.
+fn count_to(counts: &mut Vec<usize>, depth: usize) {
+    if counts.len() < depth {
+        counts.resize(depth, 0);
+    }
+    counts[..depth].iter_mut().for_each(|count| *count += 1);
 }
 
 fn rate(tokens: usize, time: Duration) -> f64 {

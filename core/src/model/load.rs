@@ -28,7 +28,7 @@ pub struct LoadOptions {
 
 impl Transformer {
     /// Reads, converts and packs every tensor. `progress` is told after each layer how
-    /// many of how many are done.
+    /// many of the checkpoint's bytes are done.
     ///
     /// # Errors
     /// A tensor is missing, has another shape than the configuration says, or holds
@@ -48,6 +48,7 @@ impl Transformer {
             config: &config,
             dtype: options.dtype,
             sizes: Vec::new(),
+            bytes: 0,
             biases: config.architecture == "qwen2"
                 || any(
                     checkpoint,
@@ -57,16 +58,19 @@ impl Transformer {
             head_norms: config.architecture == "qwen3"
                 || any(checkpoint, &config, &[Role::QueryNorm, Role::KeyNorm])?,
         };
+        let all = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
         let (embedding, head) = loader.embedding_and_head()?;
+        progress(loader.bytes, all);
         let mut layers = Vec::with_capacity(config.layers);
         for index in 0..config.layers {
             layers.push(loader.layer(index)?);
-            progress(index + 1, config.layers);
+            progress(loader.bytes, all);
         }
         let norm = loader.norm(Role::FinalNorm, config.hidden)?;
         let divisors = loader.vector(Role::RopeFactors, config.head_dim / 2)?;
         let rotary = rotary::table(&config, context, divisors.as_deref(), ops.device())?;
         let dtype = loader.dominant();
+        progress(all, all);
         Ok(Self {
             config,
             dtype,
@@ -101,6 +105,8 @@ struct Loader<'a> {
     dtype: Option<Dtype>,
     /// Values packed so far, by dtype.
     sizes: Vec<(Dtype, usize)>,
+    /// Bytes of the checkpoint packed so far.
+    bytes: usize,
     /// Whether every layer has biases on queries, keys and values.
     biases: bool,
     /// Whether every layer has norms over query and key heads.
@@ -161,6 +167,7 @@ impl<'a> Loader<'a> {
             Some(dtype) => dtype,
             None => Dtype::ALL.into_iter().find(coded).unwrap_or(Dtype::F32),
         };
+        self.bytes += views.iter().map(|view| view.bytes.len()).sum::<usize>();
         let path = self.checkpoint.path();
         let matrices = views.into_iter().map(|view| Matrix::new(path, view, dtype));
         let matrices: Vec<_> = matrices.collect::<Result<_>>()?;
@@ -176,9 +183,10 @@ impl<'a> Loader<'a> {
     fn embedding_and_head(&mut self) -> Result<(Weight, Weight)> {
         let (vocab, hidden) = (self.config.vocab, self.config.hidden);
         let embedding = self.pack(&[(Role::Embedding, vocab)], hidden)?;
-        let head = match self.checkpoint.tensor(Role::Head)? {
-            Some(_) => self.pack(&[(Role::Head, vocab)], hidden)?,
-            None => embedding.clone(), // Tied: one copy serves both.
+        let own = self.checkpoint.tensor(Role::Head)?.is_some();
+        let head = match own {
+            true => self.pack(&[(Role::Head, vocab)], hidden)?,
+            false => embedding.clone(), // Tied: one copy serves both.
         };
         Ok((embedding, head))
     }

@@ -37,8 +37,8 @@ impl TextAssets {
                 (tokenizer, template)
             }
             ModelFile::Safetensors(folder) => (
-                Tokenizer::from_folder(folder.path())?,
-                ChatTemplate::from_folder(folder.path())?,
+                Tokenizer::from_folder(folder.folder())?,
+                ChatTemplate::from_folder(folder.folder())?,
             ),
         };
         // A model may have more rows than tokens (padding), never fewer.

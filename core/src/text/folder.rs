@@ -1,12 +1,10 @@
 //! The small files that lie beside a `tokenizer.json` in a Hugging Face folder.
 
-use std::io::ErrorKind;
-use std::path::Path;
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::weights::Folder;
 
 /// What is read of `tokenizer_config.json`; all of it may be missing.
 #[derive(Debug, Default, Deserialize)]
@@ -54,10 +52,10 @@ enum OneOrMany {
 }
 
 /// The end-of-text ids that the model's own configuration files name.
-pub(super) fn configured_ends(folder: &Path) -> Result<Vec<u32>> {
+pub(super) fn configured_ends(folder: &Folder) -> Result<Vec<u32>> {
     let mut ends = Vec::new();
     for file in ["generation_config.json", "config.json"] {
-        let config: ModelConfig = parse_optional(&folder.join(file))?;
+        let config: ModelConfig = parse_optional(folder, file)?;
         match config.eos_token_id {
             Some(OneOrMany::One(id)) => ends.push(id),
             Some(OneOrMany::Many(ids)) => ends.extend(ids),
@@ -69,8 +67,8 @@ pub(super) fn configured_ends(folder: &Path) -> Result<Vec<u32>> {
 
 impl TokenizerConfig {
     /// Reads the file of a folder; one that is not there says nothing.
-    pub fn read(folder: &Path) -> Result<Self> {
-        parse_optional(&folder.join("tokenizer_config.json"))
+    pub fn read(folder: &Folder) -> Result<Self> {
+        parse_optional(folder, "tokenizer_config.json")
     }
 
     /// The text of the token that starts a text.
@@ -109,23 +107,25 @@ impl TokenText {
 }
 
 /// A file's text, or `None` if there is no such file.
-pub(super) fn read_optional(path: &Path) -> Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Io {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+pub(super) fn read_optional(folder: &Folder, name: &str) -> Result<Option<String>> {
+    let Some(bytes) = folder.read_optional(name)? else {
+        return Ok(None);
+    };
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|error| Error::Format {
+            path: folder.path().join(name),
+            format: "UTF-8",
+            rule: error.to_string(),
+        })
 }
 
-fn parse_optional<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {
-    let Some(text) = read_optional(path)? else {
+fn parse_optional<T: DeserializeOwned + Default>(folder: &Folder, name: &str) -> Result<T> {
+    let Some(bytes) = folder.read_optional(name)? else {
         return Ok(T::default());
     };
-    serde_json::from_str(&text).map_err(|error| Error::Format {
-        path: path.to_owned(),
+    serde_json::from_slice(&bytes).map_err(|error| Error::Format {
+        path: folder.path().join(name),
         format: "JSON",
         rule: error.to_string(),
     })

@@ -1,7 +1,5 @@
 //! Chat templates: messages to the text that a model was trained on.
 
-use std::path::Path;
-
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, context};
@@ -10,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::folder::{TokenizerConfig, read_optional};
 use super::python::{self, Raised};
 use crate::error::{Error, Result};
+use crate::weights::Folder;
 
 /// The name that error messages give the template.
 const NAME: &str = "chat_template";
@@ -87,10 +86,9 @@ impl ChatTemplate {
     /// Reads the template of a Hugging Face folder: `chat_template.jinja`, else
     /// `chat_template` in `tokenizer_config.json` (of several the one named `default`).
     /// `None` for a model without one.
-    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Option<Self>> {
-        let folder = folder.as_ref();
+    pub fn from_folder(folder: &Folder) -> Result<Option<Self>> {
         let config = TokenizerConfig::read(folder)?;
-        let file = read_optional(&folder.join("chat_template.jinja"))?;
+        let file = read_optional(folder, "chat_template.jinja")?;
         let text = |token: Option<&str>| token.unwrap_or_default().to_owned();
         file.as_deref()
             .or(config.chat_template())

@@ -6,6 +6,10 @@ use super::folder::{TokenizerConfig, configured_ends};
 use super::spelling::Spelling;
 use super::tokenizer::{Markers, Tokenizer, library_error};
 use crate::error::{Error, Result};
+use crate::weights::Folder;
+
+/// The name in every folder.
+const FILE: &str = "tokenizer.json";
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`, without the files that lie beside it.
@@ -13,7 +17,12 @@ impl Tokenizer {
     /// The beginning of text is what the file itself puts there; the ends are the
     /// well-known ones (see [`Tokenizer::eos_ids`]).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        let inner = read(path.as_ref())?;
+        let path = path.as_ref();
+        let json = std::fs::read(path).map_err(|source| Error::Io {
+            path: path.into(),
+            source,
+        })?;
+        let inner = parse(path, &json)?;
         let bos = leading_token(&inner)?;
         let markers = Markers {
             bos,
@@ -27,9 +36,10 @@ impl Tokenizer {
     /// Reads a Hugging Face folder: `tokenizer.json`, and for the ids that start and
     /// end a text `tokenizer_config.json`, `generation_config.json` and `config.json`,
     /// each where it is there.
-    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let inner = read(&folder.join("tokenizer.json"))?;
+    pub fn from_folder(folder: &Folder) -> Result<Self> {
+        let json = folder.read(FILE)?;
+        let inner = parse(&folder.path().join(FILE), &json)?;
+        drop(json);
         let config = TokenizerConfig::read(folder)?;
         let id_of = |token: Option<&str>| token.and_then(|token| inner.token_to_id(token));
 
@@ -46,11 +56,7 @@ impl Tokenizer {
     }
 }
 
-fn read(path: &Path) -> Result<tokenizers::Tokenizer> {
-    let json = std::fs::read(path).map_err(|source| Error::Io {
-        path: path.into(),
-        source,
-    })?;
+fn parse(path: &Path, json: &[u8]) -> Result<tokenizers::Tokenizer> {
     let broken = |rule| Error::Format {
         path: path.into(),
         format: "tokenizer.json",
@@ -58,7 +64,7 @@ fn read(path: &Path) -> Result<tokenizers::Tokenizer> {
     };
     // The library copies each merge into a buffer as long as the longest token, and
     // panics if a broken file's merge is longer.
-    match std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(&json)) {
+    match std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(json)) {
         Ok(parsed) => parsed.map_err(|error| broken(error.to_string())),
         Err(_) => Err(broken("a merge is not in the vocabulary".into())),
     }
@@ -118,7 +124,7 @@ mod tests {
     #[test]
     fn a_file_and_a_gguf_vocabulary_agree() -> Result<()> {
         let folder = folder(&[("tokenizer.json", llama()?)])?;
-        let read = Tokenizer::from_folder(folder.path())?;
+        let read = Tokenizer::from_folder(&Folder::on_disk(folder.path()))?;
         let built = Tokenizer::from_gguf_vocab(sample::sentencepiece())?;
         for text in ["ab  a🙂b", "<s> a</s>b", ""] {
             for special in [Special::Parse, Special::Plain] {
@@ -147,7 +153,8 @@ mod tests {
                 json!({"eos_token_id": 260, "hidden_size": 64}),
             ),
         ])?;
-        let tokenizer = Tokenizer::from_folder(folder.path())?;
+        let files = Folder::on_disk(folder.path());
+        let tokenizer = Tokenizer::from_folder(&files)?;
         assert_eq!((tokenizer.bos(), tokenizer.add_bos()), (Some(1), false));
         assert_eq!(tokenizer.eos_ids(), [2, 261, 260]);
         assert!(Tokenizer::from_file(folder.path().join("tokenizer.json"))?.add_bos());
@@ -156,7 +163,7 @@ mod tests {
             role: super::super::Role::User,
             content: "hi".into(),
         };
-        let template = ChatTemplate::from_folder(folder.path())?;
+        let template = ChatTemplate::from_folder(&files)?;
         let text = template
             .map(|template| template.render(&[message], false))
             .transpose()?;
@@ -176,15 +183,16 @@ mod tests {
             (wordpiece, "decoder"),
         ] {
             let folder = folder(&[("tokenizer.json", file)])?;
-            let error = Tokenizer::from_folder(folder.path()).err();
+            let error = Tokenizer::from_folder(&Folder::on_disk(folder.path())).err();
             assert!(error.is_some_and(|error| error.to_string().contains(cause)));
         }
         let empty = folder(&[])?;
+        let empty = Folder::on_disk(empty.path());
         assert!(matches!(
-            Tokenizer::from_folder(empty.path()),
+            Tokenizer::from_folder(&empty),
             Err(Error::Io { .. })
         ));
-        assert!(ChatTemplate::from_folder(empty.path())?.is_none());
+        assert!(ChatTemplate::from_folder(&empty)?.is_none());
         Ok(())
     }
 }

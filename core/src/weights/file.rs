@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::rules::unsupported;
-use super::{Checkpoint, Gguf, Role, SafetensorsFolder, TensorInfo, TensorView};
-use crate::error::Result;
+use super::{Checkpoint, Gguf, Role, SafetensorsFolder, SourceFile, TensorInfo, TensorView};
+use crate::error::{Error, Result};
 use crate::model::ModelConfig;
 
 /// An opened model of either format. The variants differ in where the tokenizer and the
@@ -41,6 +41,28 @@ impl ModelFile {
             ));
         }
         Gguf::open(path).map(ModelFile::Gguf)
+    }
+
+    /// Opens files that were handed over: one GGUF file, or those of a safetensors folder.
+    /// `name` stands for the folder in messages.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModelFile::open`]; and [`Error::Invalid`](crate::error::Error::Invalid)
+    /// for a GGUF file that does not come alone.
+    pub fn from_files(name: &Path, mut files: Vec<SourceFile>) -> Result<ModelFile> {
+        let is_gguf = |(file, _): &SourceFile| file.ends_with(".gguf");
+        if !files.iter().any(is_gguf) {
+            return SafetensorsFolder::from_files(name, files).map(ModelFile::Safetensors);
+        }
+        match (files.pop(), files.is_empty()) {
+            (Some((name, file)), true) => {
+                Gguf::from_source(Path::new(&name), file).map(ModelFile::Gguf)
+            }
+            _ => Err(Error::Invalid(
+                "a model is one GGUF file, or the files of a safetensors folder: not both".into(),
+            )),
+        }
     }
 
     fn inner(&self) -> &dyn Checkpoint {

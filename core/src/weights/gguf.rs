@@ -9,6 +9,7 @@ mod writer;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(super) use rows::halves_from_pairs;
 pub use value::{Array, Value};
@@ -16,9 +17,13 @@ pub use writer::GgufWriter;
 
 pub(super) use self::header::Header;
 use super::storage::Storage;
-use super::{Checkpoint, Role, TensorInfo, TensorView};
+use super::{Checkpoint, ReadRange, Role, TensorInfo, TensorView};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
+
+/// Bytes that are tried first for the header of a file that cannot be mapped: the
+/// vocabulary is in it, so it has some megabytes.
+const FRONT: usize = 4 << 20;
 
 /// An opened GGUF file, version 2 or 3, little-endian.
 ///
@@ -50,8 +55,24 @@ impl Gguf {
         Gguf::new(name, Storage::Owned(bytes))
     }
 
+    /// Checks a file that is read in ranges; `name` stands for its path in messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gguf::open`].
+    pub fn from_source(name: &Path, file: Arc<dyn ReadRange>) -> Result<Gguf> {
+        Gguf::new(name, Storage::Ranges(file))
+    }
+
     pub(super) fn new(path: &Path, storage: Storage) -> Result<Gguf> {
-        let header = Header::parse(path, &storage)?;
+        let mut wanted = FRONT;
+        let header = loop {
+            let front = storage.front(path, wanted)?;
+            match Header::parse(path, &front, storage.len())? {
+                Some(header) => break header,
+                None => wanted = front.len().saturating_mul(2),
+            }
+        };
         Ok(Gguf {
             path: path.into(),
             storage,
@@ -129,12 +150,10 @@ impl Checkpoint for Gguf {
         let Some((tensor, range)) = self.header.tensor(&role.gguf()) else {
             return Ok(None);
         };
-        let bytes = &self.storage[range];
-        let bytes = if self.is_permuted(role) {
-            Cow::Owned(self.reordered(tensor, bytes)?)
-        } else {
-            Cow::Borrowed(bytes)
-        };
+        let mut bytes = self.storage.read(&self.path, range)?;
+        if self.is_permuted(role) {
+            bytes = Cow::Owned(self.reordered(tensor, &bytes)?);
+        }
         let TensorInfo {
             name,
             shape,

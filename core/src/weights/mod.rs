@@ -1,7 +1,8 @@
 //! Checkpoints on disk: what tensors a file holds, in which block format, and how a
 //! model finds them by role whatever the file calls them.
 //!
-//! Nothing here knows a device: a [`TensorView`] borrows bytes from a memory map, and
+//! Nothing here knows a device: a [`TensorView`] borrows bytes from a memory map (or holds
+//! those it was read from, where there are no maps), and
 //! [`Matrix`] is the small set of layouts that devices pack.
 
 mod atomic;
@@ -17,6 +18,7 @@ mod names;
 mod random;
 mod rules;
 mod safetensors;
+mod source;
 mod storage;
 
 use std::borrow::Cow;
@@ -35,6 +37,7 @@ pub use random::RandomWeights;
 pub(crate) use rules::{is_positive, scaling};
 pub(crate) use safetensors::Rope;
 pub use safetensors::{SafetensorsFolder, SafetensorsWriter};
+pub use source::{Folder, ReadRange, SourceFile};
 
 use crate::error::Result;
 use crate::model::ModelConfig;
@@ -49,8 +52,8 @@ pub struct TensorView<'a> {
     /// How `bytes` encode the values.
     pub format: BlockFormat,
     /// The encoded values, `format.bytes_for(elements)` of them. Owned only where the
-    /// rows had to be reordered (see [`Role::QueryWeight`]) or are made up
-    /// ([`RandomWeights`]).
+    /// rows had to be reordered (see [`Role::QueryWeight`]), are made up
+    /// ([`RandomWeights`]), or were read from a file that cannot be mapped ([`ReadRange`]).
     pub bytes: Cow<'a, [u8]>,
 }
 

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ::safetensors::{Dtype as Number, SafeTensors};
+use ::safetensors::Dtype as Number;
 
 use super::gguf::halves_from_pairs;
 use super::rules::unsupported;
+use super::safetensors::Shard;
 use super::storage::Storage;
-use super::{BlockFormat, Dtype, Gguf, Matrix, TensorView, Value};
+use super::{BlockFormat, Dtype, Gguf, Matrix, ReadRange, TensorView, Value};
 use crate::error::{Error, Result};
 
 /// A safetensors or GGUF file whose tensors are asked for by name; what was never asked
@@ -72,8 +74,17 @@ impl NamedTensors {
         Self::new(name, Storage::Owned(bytes.to_vec()))
     }
 
+    /// The same from a file that is read in ranges; `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`NamedTensors::open`].
+    pub fn from_source(name: &Path, file: Arc<dyn ReadRange>) -> Result<Self> {
+        Self::new(name, Storage::Ranges(file))
+    }
+
     fn new(path: &Path, storage: Storage) -> Result<Self> {
-        match storage.starts_with(b"GGUF") {
+        let gguf = storage.front(path, 4)?.starts_with(b"GGUF");
+        match gguf {
             true => Self::gguf(path, storage),
             false => Self::safetensors(path, storage),
         }
@@ -101,13 +112,11 @@ impl NamedTensors {
     }
 
     fn safetensors(path: &Path, storage: Storage) -> Result<Self> {
-        let header = SafeTensors::read_metadata(&storage);
-        let (length, header) = header.map_err(|e| Error::Format {
+        let shard = Shard {
             path: path.into(),
-            format: "safetensors",
-            rule: e.to_string(),
-        })?;
-        let start = size_of::<u64>() + length;
+            storage,
+        };
+        let (header, start) = shard.header()?;
         let tensors = header.tensors().into_iter().map(|(name, info)| {
             let encoding = match info.dtype {
                 Number::F32 => Encoding::Values(BlockFormat::F32),
@@ -124,7 +133,7 @@ impl NamedTensors {
         let tensors = tensors.collect();
         Ok(Self {
             path: path.into(),
-            storage,
+            storage: shard.storage,
             metadata: None,
             tensors,
         })
@@ -221,18 +230,18 @@ impl NamedTensors {
             let what = format!("tensor `{name}`: number type {}", entry.encoding.name());
             return Err(unsupported(&self.path, what, "F32, F16, BF16"));
         };
-        let bytes = &self.storage[entry.range.clone()];
+        let bytes = self.storage.read(&self.path, entry.range.clone())?;
         // Rows of a quantised vector would be parts of a block; no converter writes one.
         let whole = shape.len() > 1 || format.block_len() == 1;
         let bytes = match entry.paired {
             Some(dim) if whole && shape[0].is_multiple_of(dim) => {
-                Cow::Owned(halves_from_pairs(bytes, bytes.len() / shape[0], dim))
+                Cow::Owned(halves_from_pairs(&bytes, bytes.len() / shape[0], dim))
             }
             Some(dim) => {
                 let expected = format!("whole rows, a multiple of the head dimension {dim}");
                 return Err(self.wrong(name, &expected, &format!("{shape:?} in {format}")));
             }
-            None => Cow::Borrowed(bytes),
+            None => bytes,
         };
         let view = TensorView {
             name: name.into(),
@@ -250,15 +259,15 @@ impl NamedTensors {
     pub fn integers(&mut self, name: &str, len: usize) -> Result<Vec<i64>> {
         self.check(name, &[len])?;
         self.ignore(name);
-        let found = self.tensors.get(name).and_then(|entry| {
-            let bytes = &self.storage[entry.range.clone()];
-            match entry.encoding {
-                Encoding::Integers(8) => Some(integers(bytes, i64::from_le_bytes)),
-                Encoding::Integers(4) => Some(integers(bytes, |b| i32::from_le_bytes(b).into())),
-                _ => None,
-            }
-        });
-        found.ok_or_else(|| self.wrong(name, "integers of 32 or 64 bits", "another type"))
+        let Some(entry) = self.tensors.get(name) else {
+            return Err(self.missing(name));
+        };
+        let bytes = self.storage.read(&self.path, entry.range.clone())?;
+        match entry.encoding {
+            Encoding::Integers(8) => Ok(integers(&bytes, i64::from_le_bytes)),
+            Encoding::Integers(4) => Ok(integers(&bytes, |b| i32::from_le_bytes(b).into())),
+            _ => Err(self.wrong(name, "integers of 32 or 64 bits", "another type")),
+        }
     }
 
     /// Marks a tensor as known though its values are not needed.

@@ -5,27 +5,30 @@ mod index;
 mod shard;
 mod writer;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) use self::config::Rope;
 pub use self::writer::SafetensorsWriter;
 
 pub(super) use self::config::FolderConfig;
-use self::shard::{Located, Shard};
+use self::shard::Located;
+pub(super) use self::shard::Shard;
 use super::rules::known_biases;
 use super::storage::Storage;
-use super::{Checkpoint, Role, TensorInfo, TensorView};
+use super::{Checkpoint, Folder, Role, SourceFile, TensorInfo, TensorView};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
+
+/// The one file of a model that has no shards.
+const SINGLE: &str = "model.safetensors";
 
 /// An opened folder of the LLaMA family, with tensors in F32, F16 or BF16.
 ///
 /// Headers and configuration are checked when it is opened; tensors are read where they
 /// lie in the mapped files.
 pub struct SafetensorsFolder {
-    path: PathBuf,
+    folder: Folder,
     config: FolderConfig,
     shards: Vec<Shard>,
     tensors: Vec<Located>,
@@ -43,29 +46,40 @@ impl SafetensorsFolder {
     /// the rule that it breaks, [`Error::Unsupported`] for other architectures, RoPE
     /// scalings, activations and number types.
     pub fn open(path: &Path) -> Result<SafetensorsFolder> {
-        let config = read(&path.join("config.json"))?;
+        SafetensorsFolder::read(Folder::on_disk(path))
+    }
+
+    /// The same from files that were handed over, under the names that they have in a
+    /// folder; `name` stands for the folder in messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`SafetensorsFolder::open`].
+    pub fn from_files(name: &Path, files: Vec<SourceFile>) -> Result<SafetensorsFolder> {
+        SafetensorsFolder::read(Folder::of(name, files))
+    }
+
+    fn read(folder: Folder) -> Result<SafetensorsFolder> {
+        let path = folder.path();
+        let config = folder.read("config.json")?;
         let config = FolderConfig::parse(&path.join("config.json"), &config)?;
-        let (single, index) = (path.join("model.safetensors"), path.join(index::FILE));
-        if single.exists() || !index.exists() {
-            let shard = Shard {
-                storage: Storage::open(&single)?,
-                path: single,
-            };
-            return SafetensorsFolder::assemble(path, config, vec![shard]);
-        }
-        let weight_map = index::parse(&index, &read(&index)?)?;
-        let open = |name| {
-            let path = path.join(name);
+        let open = |name: &str| {
             Ok(Shard {
-                storage: Storage::open(&path)?,
-                path,
+                storage: folder.storage(name)?,
+                path: path.join(name),
             })
         };
+        if folder.has(SINGLE) || !folder.has(index::FILE) {
+            let shards = vec![open(SINGLE)?];
+            return SafetensorsFolder::assemble(folder, config, shards);
+        }
+        let index = path.join(index::FILE);
+        let weight_map = index::parse(&index, &folder.read(index::FILE)?)?;
         let shards = index::shards(&weight_map)
             .into_iter()
-            .map(open)
+            .map(|name| open(name))
             .collect::<Result<_>>()?;
-        let folder = SafetensorsFolder::assemble(path, config, shards)?;
+        let folder = SafetensorsFolder::assemble(folder, config, shards)?;
         for (name, shard) in &weight_map {
             let located = folder
                 .located(name)
@@ -98,11 +112,12 @@ impl SafetensorsFolder {
             path: name.join(file),
             storage: Storage::Owned(bytes),
         };
-        SafetensorsFolder::assemble(name, config, files.into_iter().map(shard).collect())
+        let shards = files.into_iter().map(shard).collect();
+        SafetensorsFolder::assemble(Folder::of(name, Vec::new()), config, shards)
     }
 
     fn assemble(
-        path: &Path,
+        folder: Folder,
         config: FolderConfig,
         shards: Vec<Shard>,
     ) -> Result<SafetensorsFolder> {
@@ -117,18 +132,23 @@ impl SafetensorsFolder {
             }
         }
         let folder = SafetensorsFolder {
-            path: path.into(),
+            folder,
             config,
             shards,
             tensors,
             by_name,
         };
         known_biases(
-            path,
+            folder.path(),
             &folder.tensors(),
             ["q_proj.bias", "k_proj.bias", "v_proj.bias"],
         )?;
         Ok(folder)
+    }
+
+    /// The folder itself, for what lies in it beside the tensors.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
     }
 
     fn located(&self, name: &str) -> Option<&Located> {
@@ -138,7 +158,7 @@ impl SafetensorsFolder {
 
 impl Checkpoint for SafetensorsFolder {
     fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     fn config(&self) -> Result<ModelConfig> {
@@ -162,13 +182,14 @@ impl Checkpoint for SafetensorsFolder {
             // Falling back to the embedding would be silent nonsense.
             if role == Role::Head && self.config.tied == Some(false) {
                 return Err(Error::MissingTensor {
-                    path: self.path.clone(),
+                    path: self.path().into(),
                     name,
                 });
             }
             return Ok(None);
         };
-        let bytes = Cow::Borrowed(&self.shards[*shard].storage[range.clone()]);
+        let Shard { path, storage } = &self.shards[*shard];
+        let bytes = storage.read(path, range.clone())?;
         Ok(Some(TensorView {
             name,
             shape: info.shape.clone(),
@@ -186,13 +207,6 @@ impl Checkpoint for SafetensorsFolder {
             self.shards[*shard].storage.release(range.clone());
         }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::Io {
-        path: path.into(),
-        source,
-    })
 }
 
 #[cfg(test)]

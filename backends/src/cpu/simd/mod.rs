@@ -4,7 +4,8 @@
 //! is picked at run time ([`Isa::detect`]). Every implementation rounds alike: fused
 //! multiply-adds everywhere, lanes reduced in one fixed tree, integer dot products exact.
 //! So a kernel's result has the same bits on every x86 and Arm machine, and a test can
-//! hold each implementation against [`Portable`].
+//! hold each implementation against [`Portable`]. (In WebAssembly a multiply-add is made
+//! of two roundings; what that can change is said in `wasm.rs`.)
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -12,6 +13,8 @@ mod avx2;
 mod avx512;
 mod exp;
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 use std::fmt;
 
@@ -48,6 +51,11 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn load(from: *const f32) -> Self::F;
     /// Sixteen f16, widened.
     unsafe fn load_f16(from: *const u16) -> Self::F;
+    /// The same of values known to be finite, as weights are.
+    #[inline(always)]
+    unsafe fn load_finite_f16(from: *const u16) -> Self::F {
+        unsafe { Self::load_f16(from) }
+    }
     /// Stores sixteen values.
     unsafe fn store(to: *mut f32, value: Self::F);
     /// Rounds to f16 (nearest, ties to even) and stores.
@@ -111,8 +119,11 @@ enum Set {
     /// AVX2 with FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// WebAssembly's SIMD128.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
     /// Plain Rust, which the compiler vectorises for the target's baseline (NEON on
-    /// aarch64, SIMD128 in wasm).
+    /// aarch64).
     Portable,
 }
 
@@ -136,6 +147,8 @@ impl Isa {
                 sets.push(Self(Set::Avx2));
             }
         }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        sets.push(Self(Set::Simd128));
         sets.push(Self::portable());
         sets
     }
@@ -160,6 +173,8 @@ impl Isa {
                 Set::Avx512 => avx512::enter(kernel),
                 #[cfg(target_arch = "x86_64")]
                 Set::Avx2 => avx2::enter(kernel),
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                Set::Simd128 => kernel.run::<wasm::Simd128>(),
                 Set::Portable => kernel.run::<Portable>(),
             }
         }
@@ -173,6 +188,8 @@ impl fmt::Display for Isa {
             Set::Avx512 => "AVX-512 VNNI",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "AVX2",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Simd128 => "WebAssembly SIMD128",
             Set::Portable => "portable",
         })
     }

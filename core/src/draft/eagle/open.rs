@@ -7,7 +7,7 @@ use super::config::{HeadConfig, Taps};
 use super::{Head, load_head, names};
 use crate::error::{Error, Result};
 use crate::model::Transformer;
-use crate::weights::{Dtype, NamedTensors};
+use crate::weights::{Dtype, Folder, NamedTensors, SourceFile};
 
 /// A head's tensors and what goes with them.
 pub struct HeadCheckpoint {
@@ -88,6 +88,28 @@ impl HeadCheckpoint {
                 path: config,
                 source,
             })?,
+        };
+        Ok(Self { tensors, config })
+    }
+
+    /// The same from files that were handed over: one GGUF file, or `config.json` and one
+    /// safetensors file.
+    ///
+    /// # Errors
+    /// There is not exactly one such file, or it breaks the rules of its format.
+    pub fn from_files(files: Vec<SourceFile>) -> Result<Self> {
+        let is_head =
+            |(name, _): &&SourceFile| name.ends_with(".gguf") || name.ends_with(".safetensors");
+        let mut heads = files.iter().filter(is_head);
+        let (Some((name, file)), None) = (heads.next(), heads.next()) else {
+            return Err(Error::Invalid(
+                "a head is one GGUF file, or one safetensors file and its config.json".into(),
+            ));
+        };
+        let tensors = NamedTensors::from_source(Path::new(name), file.clone())?;
+        let config = match tensors.architecture() {
+            Some(_) => Vec::new(),
+            None => Folder::of("", files).read("config.json")?,
         };
         Ok(Self { tensors, config })
     }

@@ -4,17 +4,37 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// A position in a file's bytes. Every read is checked against what is left, so that a
+/// A position in a file's front. Every read is checked against what is left, so that a
 /// hostile size is an error before it is an allocation.
 pub(super) struct Cursor<'a> {
     path: &'a Path,
-    bytes: &'a [u8],
+    front: &'a [u8],
+    /// Of the whole file.
+    length: usize,
     at: usize,
+    /// Whether something was asked for that lies in the file and behind the front.
+    short: bool,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(path: &'a Path, bytes: &'a [u8]) -> Self {
-        Cursor { path, bytes, at: 0 }
+    pub(super) fn new(path: &'a Path, front: &'a [u8], length: usize) -> Self {
+        Cursor {
+            path,
+            front,
+            length,
+            at: 0,
+            short: false,
+        }
+    }
+
+    /// Bytes of the whole file.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Whether a read failed only because the front ended before the file does.
+    pub(super) fn is_short(&self) -> bool {
+        self.short
     }
 
     /// Bytes read so far.
@@ -24,20 +44,22 @@ impl<'a> Cursor<'a> {
 
     /// The next `count` pieces of `size` bytes; `what` names them in the error.
     pub(super) fn take(&mut self, count: u64, size: usize, what: &str) -> Result<&'a [u8]> {
-        let left = &self.bytes[self.at..];
+        let left = self.length - self.at;
         let length = usize::try_from(count)
             .ok()
             .and_then(|count| count.checked_mul(size));
-        match length.and_then(|length| left.get(..length)) {
+        match length.and_then(|length| self.front[self.at..].get(..length)) {
             Some(taken) => {
                 self.at += taken.len();
                 Ok(taken)
             }
-            None => Err(self.invalid(format!(
-                "truncated: {what} at byte {} needs {count} x {size} bytes, {} are left",
-                self.at,
-                left.len()
-            ))),
+            None => {
+                self.short = length.is_some_and(|length| length <= left);
+                Err(self.invalid(format!(
+                    "truncated: {what} at byte {} needs {count} x {size} bytes, {left} are left",
+                    self.at
+                )))
+            }
         }
     }
 

@@ -59,10 +59,18 @@ enum Encoding {
 }
 
 impl Header {
-    /// Parses and checks the whole header of the file in `bytes`.
-    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Header> {
-        let mut cursor = Cursor::new(path, bytes);
-        check_version(&mut cursor)?;
+    /// Parses and checks the whole header of a file of `length` bytes that begins with
+    /// `front`; `None` where the header goes on behind that.
+    pub(super) fn parse(path: &Path, front: &[u8], length: usize) -> Result<Option<Header>> {
+        let mut cursor = Cursor::new(path, front, length);
+        match Header::read(&mut cursor) {
+            Err(_) if cursor.is_short() => Ok(None),
+            header => header.map(Some),
+        }
+    }
+
+    fn read(cursor: &mut Cursor<'_>) -> Result<Header> {
+        check_version(cursor)?;
         let tensor_count = cursor.u64("tensor count")?;
         let metadata_count = cursor.u64("metadata count")?;
 
@@ -70,7 +78,7 @@ impl Header {
         for _ in 0..metadata_count {
             let key = cursor.string("metadata key")?;
             let id = cursor.u32(&key)?;
-            let value = Value::read(&mut cursor, id, &key)?;
+            let value = Value::read(cursor, id, &key)?;
             if metadata.insert(key.clone(), value).is_some() {
                 return Err(cursor.invalid(format!("metadata key `{key}` occurs twice")));
             }
@@ -78,14 +86,14 @@ impl Header {
 
         let (mut declared, mut names) = (Vec::new(), HashSet::new());
         for _ in 0..tensor_count {
-            let tensor = read_tensor(&mut cursor)?;
+            let tensor = read_tensor(cursor)?;
             if !names.insert(tensor.name.clone()) {
                 return Err(cursor.invalid(format!("tensor `{}` occurs twice", tensor.name)));
             }
             declared.push(tensor);
         }
 
-        let alignment = alignment(&cursor, &metadata)?;
+        let alignment = alignment(cursor, &metadata)?;
         // Cannot overflow: a slice is at most isize::MAX long, and the alignment at most 2^31.
         let start = cursor.position().next_multiple_of(alignment);
         let mut header = Header {
@@ -96,7 +104,7 @@ impl Header {
             integers: Vec::new(),
         };
         for tensor in declared {
-            let range = locate(&tensor, start, alignment, bytes.len());
+            let range = locate(&tensor, start, alignment, cursor.length());
             header.add(tensor, range.map_err(|rule| cursor.invalid(rule))?);
         }
         Ok(header)

@@ -12,9 +12,9 @@ use crate::weights::storage::Storage;
 use crate::weights::{BlockFormat, TensorInfo};
 
 /// A file and its bytes.
-pub(super) struct Shard {
-    pub(super) path: PathBuf,
-    pub(super) storage: Storage,
+pub(in crate::weights) struct Shard {
+    pub(in crate::weights) path: PathBuf,
+    pub(in crate::weights) storage: Storage,
 }
 
 /// A tensor and where it lies.
@@ -66,25 +66,28 @@ impl Shard {
 
     /// The header, and where the data start. Parsing it checks that the tensors lie side by
     /// side and are as long as their shapes say; here, that they end where the file does.
-    fn header(&self) -> Result<(Metadata, usize)> {
+    pub(in crate::weights) fn header(&self) -> Result<(Metadata, usize)> {
+        const LENGTH: usize = size_of::<u64>();
         let truncated = |what: &str| self.invalid(format!("truncated within {what}"));
-        let (length, rest) = self
-            .storage
-            .split_first_chunk()
+        let front = self.storage.front(&self.path, LENGTH)?;
+        let length = front
+            .first_chunk()
             .ok_or_else(|| truncated("the length of the header"))?;
         let length = u64::from_le_bytes(*length);
-        let (header, data) = usize::try_from(length)
+        let start = usize::try_from(length)
             .ok()
-            .and_then(|length| rest.split_at_checked(length))
+            .and_then(|length| length.checked_add(LENGTH))
+            .filter(|&start| start <= self.storage.len())
             .ok_or_else(|| truncated(&format!("a header of {length} bytes")))?;
+        let header = self.storage.read(&self.path, LENGTH..start)?;
         let metadata: Metadata =
-            serde_json::from_slice(header).map_err(|error| self.invalid(error.to_string()))?;
-        if metadata.data_len() != data.len() {
-            let (expected, found) = (metadata.data_len(), data.len());
+            serde_json::from_slice(&header).map_err(|error| self.invalid(error.to_string()))?;
+        let (expected, found) = (metadata.data_len(), self.storage.len() - start);
+        if expected != found {
             let rule = format!("the tensors need {expected} bytes, found {found}");
             return Err(self.invalid(rule));
         }
-        Ok((metadata, size_of_val(&length) + header.len()))
+        Ok((metadata, start))
     }
 
     /// An [`Error::Format`] with the rule that this file breaks.

@@ -1,0 +1,167 @@
+import { EagletError } from '../errors.js';
+import { lengthOf, parse, type Manifest } from './manifest.js';
+import type { Entry, Store } from './store.js';
+
+/** A file opened for synchronous use, which only workers can do; not in TypeScript's DOM types. */
+interface SyncHandle {
+  read(into: Uint8Array, options: { at: number }): number;
+  write(from: Uint8Array, options: { at: number }): number;
+  truncate(size: number): void;
+  flush(): void;
+  close(): void;
+}
+
+interface SyncFile extends FileSystemFileHandle {
+  createSyncAccessHandle(): Promise<SyncHandle>;
+}
+
+const FOLDER = 'eaglet';
+const DATA = 'data';
+// Written in turn, so that one of them is sound when a write is torn.
+const MANIFESTS = ['a.json', 'b.json'] as const;
+
+/** Files in the origin's private file system: `eaglet/KEY/data` and its manifest. */
+export class OpfsStore implements Store {
+  private constructor(private readonly root: FileSystemDirectoryHandle) {}
+
+  /** Undefined where the browser has none. `writing` needs a worker. */
+  static async find(writing: boolean): Promise<OpfsStore | undefined> {
+    const handles = globalThis.FileSystemFileHandle?.prototype as object | undefined;
+    if (writing && (!handles || !('createSyncAccessHandle' in handles))) return undefined;
+    try {
+      const top = await navigator.storage.getDirectory();
+      return new OpfsStore(await top.getDirectoryHandle(FOLDER, { create: true }));
+    } catch {
+      // Private windows and some settings forbid it.
+      return undefined;
+    }
+  }
+
+  async open(key: string): Promise<Entry> {
+    const folder = await this.root.getDirectoryHandle(key, { create: true });
+    const latest = await latestManifest(folder);
+    const data = (await folder.getFileHandle(DATA, { create: true })) as SyncFile;
+    return new OpfsEntry(latest, data, folder, () => this.delete(key));
+  }
+
+  async list(): Promise<Manifest[]> {
+    const found: Manifest[] = [];
+    for await (const folder of this.root.values()) {
+      if (folder.kind !== 'directory') continue;
+      const latest = await latestManifest(folder as FileSystemDirectoryHandle);
+      if (latest) found.push(latest.manifest);
+    }
+    return found;
+  }
+
+  async delete(key: string): Promise<boolean> {
+    try {
+      await this.root.removeEntry(key, { recursive: true });
+      return true;
+    } catch (error) {
+      const name = error instanceof DOMException ? error.name : '';
+      if (name === 'NotFoundError') return false;
+      if (name !== 'NoModificationAllowedError') throw error;
+      throw new EagletError('file', 'the file is being written by a load: wait for it, or abort it');
+    }
+  }
+}
+
+interface Saved {
+  readonly manifest: Manifest;
+  /** Which of the two files holds it. */
+  readonly slot: number;
+}
+
+async function latestManifest(folder: FileSystemDirectoryHandle): Promise<Saved | undefined> {
+  let latest: Saved | undefined;
+  for (const [slot, name] of MANIFESTS.entries()) {
+    try {
+      const file = await (await folder.getFileHandle(name)).getFile();
+      const manifest = parse(await file.text());
+      if (manifest && !(latest && latest.manifest.stored > manifest.stored)) {
+        latest = { manifest, slot };
+      }
+    } catch {
+      // There is none yet.
+    }
+  }
+  return latest;
+}
+
+/**
+ * Opened for writing only when something is written: an open handle, or a mere change of
+ * the file's date, would break the reading of other tabs.
+ */
+class OpfsEntry implements Entry {
+  readonly kind = 'opfs';
+  readonly manifest: Manifest | undefined;
+  private slot: number;
+  private stored: number;
+  private handle: Promise<SyncHandle> | undefined;
+
+  constructor(
+    latest: Saved | undefined,
+    private readonly data: SyncFile,
+    private readonly folder: FileSystemDirectoryHandle,
+    private readonly remove: () => Promise<boolean>,
+  ) {
+    this.manifest = latest?.manifest;
+    this.slot = latest?.slot ?? 1;
+    this.stored = latest?.manifest.stored ?? 0;
+  }
+
+  async write(manifest: Manifest, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const handle = await (this.handle ??= this.data.createSyncAccessHandle());
+    const written = handle.write(bytes, { at: index * manifest.chunk });
+    if (written !== bytes.length) throw new DOMException('the disk is full', 'QuotaExceededError');
+    handle.flush();
+  }
+
+  async read(manifest: Manifest, index: number): Promise<Uint8Array<ArrayBuffer>> {
+    const at = index * manifest.chunk;
+    const length = lengthOf(manifest, index);
+    if (!this.handle) {
+      const file = await this.data.getFile();
+      return new Uint8Array(await file.slice(at, at + length).arrayBuffer());
+    }
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, (await this.handle).read(bytes, { at }));
+  }
+
+  async save(manifest: Manifest): Promise<void> {
+    // Strictly later than the one before, whatever the clock does.
+    this.stored = manifest.stored = Math.max(Date.now(), this.stored + 1);
+    this.slot = 1 - this.slot;
+    const name = MANIFESTS[this.slot] ?? MANIFESTS[0];
+    const file = (await this.folder.getFileHandle(name, { create: true })) as SyncFile;
+    const handle = await file.createSyncAccessHandle();
+    try {
+      const bytes = new TextEncoder().encode(JSON.stringify(manifest));
+      handle.truncate(0);
+      handle.write(bytes, { at: 0 });
+      handle.flush();
+    } finally {
+      handle.close();
+    }
+  }
+
+  async blob(manifest: Manifest): Promise<Blob> {
+    if (this.handle) (await this.handle).truncate(manifest.size);
+    // A file whose handle is open cannot be read.
+    await this.close();
+    // It may be longer, if a longer one lay there before.
+    return (await this.data.getFile()).slice(0, manifest.size);
+  }
+
+  async close(): Promise<void> {
+    const handle = await this.handle?.catch(() => undefined);
+    this.handle = undefined;
+    handle?.close();
+  }
+
+  async drop(): Promise<void> {
+    await this.close();
+    await this.remove();
+  }
+}

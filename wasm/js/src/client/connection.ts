@@ -1,0 +1,84 @@
+import { Aborted, EagletError, fromWire } from '../errors.js';
+import type { Calls, FromWorker, Op, Port } from '../worker/protocol.js';
+
+interface Pending {
+  resolve(value: never): void;
+  reject(error: unknown): void;
+  event?: ((event: never) => void) | undefined;
+}
+
+/** How a call may be watched and stopped. */
+export interface Watch<O extends Op> {
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: (event: Calls[O]['event']) => void;
+}
+
+/** The page's end of the line to a worker. */
+export class Connection {
+  private readonly pending = new Map<number, Pending>();
+  private ids = 0;
+  private closed: EagletError | undefined;
+
+  constructor(
+    private readonly port: Port,
+    private readonly hangUp: () => void,
+  ) {
+    port.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => this.receive(data));
+    (port as Partial<MessagePort>).start?.();
+    (port as Partial<Worker>).addEventListener?.('error', (event) => {
+      const why = (event as ErrorEvent).message || 'its script cannot be loaded';
+      this.close(new EagletError('internal', `the worker failed: ${why}`));
+    });
+  }
+
+  /** The answer to a call. An abort rejects at once; the worker stops as soon as it can. */
+  call<O extends Op>(op: O, args: Calls[O]['args'], watch: Watch<O> = {}): Promise<Calls[O]['value']> {
+    const { signal, onEvent } = watch;
+    if (this.closed) return Promise.reject(this.closed);
+    if (signal?.aborted) return Promise.reject(new Aborted());
+    const id = this.ids++;
+    return new Promise((resolve, reject) => {
+      const abort = () => {
+        this.pending.delete(id);
+        this.port.postMessage({ cancel: id });
+        reject(new Aborted());
+      };
+      const settled = <T>(settle: (value: T) => void) => (value: T) => {
+        signal?.removeEventListener('abort', abort);
+        settle(value);
+      };
+      this.pending.set(id, { resolve: settled(resolve), reject: settled(reject), event: onEvent });
+      signal?.addEventListener('abort', abort, { once: true });
+      this.port.postMessage({ id, op, args });
+    });
+  }
+
+  /** Stops all calls that run or wait; they fail with `why`. */
+  stop(why: EagletError): void {
+    for (const [id, { reject }] of this.pending) {
+      this.port.postMessage({ cancel: id });
+      reject(why);
+    }
+    this.pending.clear();
+  }
+
+  /** Ends the line; calls that wait fail with `why`. */
+  close(why: EagletError): void {
+    if (this.closed) return;
+    this.closed = why;
+    this.stop(why);
+    this.hangUp();
+  }
+
+  private receive(message: FromWorker): void {
+    const call = this.pending.get(message.id);
+    if (!call) return;
+    if ('event' in message) {
+      call.event?.(message.event as never);
+      return;
+    }
+    this.pending.delete(message.id);
+    if ('error' in message) call.reject(fromWire(message.error));
+    else call.resolve(message.value as never);
+  }
+}

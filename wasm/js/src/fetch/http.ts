@@ -1,0 +1,138 @@
+import { Aborted, EagletError } from '../errors.js';
+import { linked } from './linked.js';
+import { Passing } from './retry.js';
+
+/** A connection that brings nothing for so long is given up, in milliseconds. */
+const STALL = 30_000;
+
+/** What a server answered to a request for a range. */
+export interface Answer {
+  /** `whole`: the server ignores ranges and sends the file from its start. */
+  readonly kind: 'range' | 'whole' | 'absent';
+  /** Bytes of the whole file, if the server says so. */
+  readonly total: number | undefined;
+  /** Changes when the file does: its etag, or else its date. */
+  readonly validator: string | null;
+  /** The pieces of the body; throws `Passing` if it breaks off. */
+  readonly body: AsyncIterable<Uint8Array<ArrayBuffer>>;
+  /** Ends the connection of a body that is not read. */
+  readonly close: () => Promise<void>;
+}
+
+/** Asks for `length` bytes from `offset` on. */
+export async function request(
+  url: string,
+  offset: number,
+  length: number,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const watch = new Watch(signal);
+  try {
+    // The browser's own cache would keep a second copy of the weights.
+    const response = await fetch(url, {
+      headers: { Range: `bytes=${offset}-${offset + length - 1}` },
+      cache: 'no-store',
+      signal: watch.signal,
+    });
+    const absent = response.status === 404 || response.status === 410;
+    if (!response.ok && !absent) throw refusal(url, response.status, response.statusText);
+    const ranged = response.status === 206;
+    if (ranged && !startsAt(response, offset)) {
+      throw new EagletError('network', `${url}: the server answered with another range`);
+    }
+    return {
+      kind: absent ? 'absent' : ranged ? 'range' : 'whole',
+      total: absent ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
+      validator: response.headers.get('etag') ?? response.headers.get('last-modified'),
+      body: pieces(url, response, watch),
+      async close() {
+        watch.end();
+        await response.body?.cancel().catch(() => undefined);
+      },
+    };
+  } catch (error) {
+    watch.end();
+    throw translated(url, error, watch, signal);
+  }
+}
+
+function refusal(url: string, status: number, text: string): EagletError {
+  const message = `${url}: the server answered ${status} ${text}`.trimEnd();
+  const passing = status >= 500 || status === 408 || status === 429;
+  return passing ? new Passing(message) : new EagletError('network', message);
+}
+
+function startsAt(response: Response, offset: number): boolean {
+  const range = response.headers.get('content-range');
+  // Other origins hide this header unless they expose it.
+  return range === null || range.startsWith(`bytes ${offset}-`);
+}
+
+async function totalOf(url: string, response: Response, signal: AbortSignal) {
+  const named = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
+  if (named !== undefined) return Number(named);
+  const head = await fetch(url, { method: 'HEAD', cache: 'no-store', signal });
+  return head.ok ? lengthOf(head) : undefined;
+}
+
+function lengthOf(response: Response): number | undefined {
+  // Of a compressed body this is the compressed length.
+  if (response.headers.has('content-encoding')) return undefined;
+  const length = response.headers.get('content-length');
+  return length === null ? undefined : Number(length);
+}
+
+async function* pieces(url: string, response: Response, watch: Watch) {
+  const reader = response.body?.getReader();
+  try {
+    while (reader) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      watch.alive();
+      yield value;
+    }
+  } catch (error) {
+    throw translated(url, error, watch, watch.outer);
+  } finally {
+    watch.end();
+    // After an end this does nothing; after a `break` it closes the connection.
+    await reader?.cancel().catch(() => undefined);
+  }
+}
+
+function translated(url: string, error: unknown, watch: Watch, signal: AbortSignal): unknown {
+  if (signal.aborted) return new Aborted();
+  if (watch.stalled) return new Passing(`${url}: nothing came for ${STALL / 1000} seconds`);
+  if (error instanceof EagletError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new Passing(`${url}: ${message} (is the server up, and does it allow this page's origin?)`);
+}
+
+/** Aborts with an outer signal, and when nothing has come for `STALL`. */
+class Watch {
+  stalled = false;
+  private readonly link;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(readonly outer: AbortSignal) {
+    this.link = linked(outer);
+    this.alive();
+  }
+
+  get signal(): AbortSignal {
+    return this.link.signal;
+  }
+
+  alive(): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.stalled = true;
+      this.link.abort();
+    }, STALL);
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+    this.link.unlink();
+  }
+}

@@ -1,0 +1,133 @@
+import { Landing } from '../cache/landing.js';
+import { bytesOf, isWhole, lengthOf, type Manifest } from '../cache/manifest.js';
+import { exclusively, lackOfRoom, openEntry, type Opened } from '../cache/open.js';
+import type { Entry } from '../cache/store.js';
+import { Aborted, IntegrityError } from '../errors.js';
+import type { CacheMode } from '../types/load.js';
+import type { FileStats } from '../types/stats.js';
+import { download, type Job } from './download.js';
+import { keyOf, sha256, verify } from './hash.js';
+import type { Lanes } from './lanes.js';
+import type { Tally } from './tally.js';
+
+/** A file that has come. */
+export interface Obtained {
+  /** Undefined if the server has no such file. */
+  readonly blob: Blob | undefined;
+  readonly stats: FileStats;
+}
+
+/** What is wanted of a file on a server. */
+export interface Remote {
+  readonly url: string;
+  readonly name: string;
+  /** A missing file is an answer, not an error. */
+  readonly optional: boolean;
+  readonly integrity: string | undefined;
+}
+
+/** What all files of a load share. */
+export interface Shared {
+  readonly mode: CacheMode;
+  readonly lanes: Lanes;
+  readonly signal: AbortSignal;
+  readonly tally: Tally;
+}
+
+/** Brings a file from the cache, the network, or both. */
+export async function obtain(remote: Remote, shared: Shared): Promise<Obtained> {
+  const key = await keyOf(remote.url);
+  return exclusively(key, shared.signal, async () => {
+    const opened = await openEntry(key, shared.mode);
+    try {
+      return await bring(remote, shared, opened);
+    } finally {
+      await opened.entry.close();
+    }
+  });
+}
+
+async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Obtained> {
+  const { mode, signal, lanes } = shared;
+  const progress = shared.tally.file();
+  const landing = new Landing(opened.entry, mode === 'require', opened.note);
+  let manifest = mode === 'reload' ? undefined : opened.entry.manifest;
+  // Another load could do without the file, and remembers that there is none.
+  if (manifest?.absent && !remote.optional) manifest = undefined;
+  let repaired = 0;
+  if (manifest) {
+    progress.size(manifest.size);
+    repaired = await check(manifest, opened.entry, signal, (bytes) => progress.found(bytes));
+  }
+  const asked = !manifest || !isWhole(manifest);
+  if (!manifest || asked) {
+    const job: Job = {
+      ...{ url: remote.url, optional: remote.optional, landing, lanes, signal },
+      moved: (bytes) => progress.moved(bytes),
+      restarted: () => progress.restart(),
+      sized: async (of) => {
+        progress.size(of.size);
+        const lacks = landing.kind !== 'memory' && (await lackOfRoom(of.size - bytesOf(of)));
+        if (lacks) await landing.leaveStore(of, lacks);
+      },
+    };
+    manifest = await download(job, manifest);
+    if (manifest.absent) await landing.save(manifest);
+  }
+  const blob = manifest.absent ? undefined : await landing.finish(manifest);
+  if (blob && remote.integrity !== undefined && manifest.integrity !== remote.integrity) {
+    await vouch(remote.name, blob, remote.integrity, manifest, landing, signal);
+  }
+  progress.done(manifest.size, landing.note);
+  const stats = {
+    name: remote.name,
+    bytes: manifest.size,
+    from: !asked ? 'cache' : progress.fromCache > 0 ? 'both' : 'network',
+    stored: landing.kind,
+    repaired,
+    ...(landing.note === undefined ? {} : { note: landing.note }),
+  } as const;
+  return { blob, stats };
+}
+
+/** Verifies the hash of the whole file, once: the hashes of its chunks vouch for it later. */
+async function vouch(
+  name: string,
+  blob: Blob,
+  integrity: string,
+  manifest: Manifest,
+  landing: Landing,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await verify(name, blob, integrity, signal);
+  } catch (error) {
+    // A wrong file must not be what the next load finds.
+    if (error instanceof IntegrityError) await landing.drop();
+    throw error;
+  }
+  manifest.integrity = integrity;
+  await landing.save(manifest);
+}
+
+/** Forgets chunks that are not what they were when they were stored. */
+async function check(
+  manifest: Manifest,
+  entry: Entry,
+  signal: AbortSignal,
+  found: (bytes: number) => void,
+): Promise<number> {
+  let damaged = 0;
+  for (const [index, hash] of manifest.hashes.entries()) {
+    if (hash === null) continue;
+    if (signal.aborted) throw new Aborted();
+    const bytes = await entry.read(manifest, index);
+    if ((await sha256(bytes)) === hash) {
+      found(lengthOf(manifest, index));
+    } else {
+      manifest.hashes[index] = null;
+      damaged++;
+    }
+  }
+  return damaged;
+}

@@ -1,0 +1,103 @@
+import { EagletError, InvalidRequest } from '../errors.js';
+import { verify } from '../fetch/hash.js';
+import { all } from '../fetch/lanes.js';
+import { linked } from '../fetch/linked.js';
+import { obtain, type Obtained, type Shared } from '../fetch/obtain.js';
+import type { FileStats } from '../types/stats.js';
+import type { Wanted } from './wanted.js';
+
+/** A file at hand. */
+export interface Part {
+  readonly name: string;
+  readonly blob: Blob;
+  readonly stats: FileStats;
+}
+
+/** Hashes by file name; the name `*` stands for the only weights file. */
+export type Hashes = Readonly<Record<string, string>>;
+
+/** Brings all files of a model or head, at the same time. */
+export async function gather(wanted: readonly Wanted[], hashes: Hashes, shared: Shared): Promise<Part[]> {
+  const { signal, abort, unlink } = linked(shared.signal);
+  const parts = wanted.map((one) => bring(one, hashes, { ...shared, signal }));
+  return (await all(parts, abort).finally(unlink)).flat();
+}
+
+function bring(one: Wanted, hashes: Hashes, shared: Shared): Promise<Part[]> {
+  switch (one.kind) {
+    case 'folder':
+      return bringFolder(one.url, hashes, shared);
+    case 'url':
+      return fetched(one.url, one.name, false, hashes, shared);
+    case 'blob':
+      return given(one.name, one.blob, hashes, shared);
+  }
+}
+
+async function given(name: string, blob: Blob, hashes: Hashes, shared: Shared): Promise<Part[]> {
+  const integrity = hashOf(name, hashes);
+  if (integrity !== undefined) await verify(name, blob, integrity, shared.signal);
+  const stats = { name, bytes: blob.size, from: 'page', stored: 'page', repaired: 0 } as const;
+  return [{ name, blob, stats }];
+}
+
+async function fetched(
+  url: string,
+  name: string,
+  optional: boolean,
+  hashes: Hashes,
+  shared: Shared,
+): Promise<Part[]> {
+  const remote = { url, name, optional, integrity: hashOf(name, hashes) };
+  const { blob, stats }: Obtained = await obtain(remote, shared);
+  return blob ? [{ name, blob, stats }] : [];
+}
+
+/** A Hugging Face folder. A head's has no tokenizer; one file of weights has no index. */
+async function bringFolder(base: string, hashes: Hashes, shared: Shared): Promise<Part[]> {
+  const file = (name: string, optional: boolean) =>
+    fetched(new URL(name, base).href, name, optional, hashes, shared);
+  const small = Promise.all([
+    file('config.json', false),
+    file('tokenizer.json', true),
+    file('tokenizer_config.json', true),
+  ]);
+  const weights = (async () => {
+    const index = await file('model.safetensors.index.json', true);
+    const shards = index[0] ? await shardsOf(index[0]) : ['model.safetensors'];
+    return [index, ...(await Promise.all(shards.map((shard) => file(shard, false))))];
+  })();
+  return (await Promise.all([small, weights])).flat(2);
+}
+
+async function shardsOf(index: Part): Promise<string[]> {
+  let map: unknown;
+  try {
+    map = (JSON.parse(await index.blob.text()) as { weight_map?: unknown }).weight_map;
+  } catch {
+    map = undefined;
+  }
+  const names = typeof map === 'object' && map !== null ? [...new Set(Object.values(map))] : [];
+  const sound = names.every((name) => typeof name === 'string' && /^[\w.-]+\.safetensors$/.test(name));
+  if (names.length === 0 || !sound) {
+    throw new EagletError('file', `${index.name}: its weight_map does not name safetensors files`);
+  }
+  return names as string[];
+}
+
+function hashOf(name: string, hashes: Hashes): string | undefined {
+  if (Object.hasOwn(hashes, name)) return hashes[name];
+  return /\.(gguf|safetensors)$/i.test(name) ? hashes['*'] : undefined;
+}
+
+/** Reads the `integrity` option. */
+export function hashesOf(integrity: string | Hashes | undefined, wanted: readonly Wanted[]): Hashes {
+  if (integrity === undefined) return {};
+  if (typeof integrity === 'string') return { '*': integrity };
+  const names = wanted.flatMap((one) => (one.kind === 'folder' ? [] : [one.name]));
+  const unknown = Object.keys(integrity).find((name) => names.length > 0 && !names.includes(name));
+  if (unknown !== undefined) {
+    throw new InvalidRequest(`integrity names "${unknown}", which is none of ${names.join(', ')}`);
+  }
+  return integrity;
+}

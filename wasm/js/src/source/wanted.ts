@@ -1,0 +1,61 @@
+import { InvalidRequest } from '../errors.js';
+import type { FileSource, ModelSource } from '../types/load.js';
+
+/** What a load asks for, in a form that reaches the worker. */
+export type Wanted =
+  | { readonly kind: 'folder'; readonly url: string }
+  | { readonly kind: 'url'; readonly url: string; readonly name: string }
+  | { readonly kind: 'blob'; readonly blob: Blob; readonly name: string };
+
+/** Reads a source; addresses are resolved here, since the worker has another base. */
+export function wanted(source: ModelSource): Wanted[] {
+  if (typeof source === 'string' || source instanceof URL) {
+    const url = absolute(source);
+    const name = nameOf(url);
+    return /\.(gguf|safetensors)$/i.test(name)
+      ? [{ kind: 'url', url, name }]
+      : [{ kind: 'folder', url: folder(url) }];
+  }
+  if (source instanceof Blob) return [file(source)];
+  const files = Array.from(source, file);
+  if (files.length === 0) throw new InvalidRequest('the list of files is empty');
+  return files;
+}
+
+function file(source: FileSource): Wanted {
+  if (source instanceof Blob) {
+    // A blob without a name can only be a GGUF: a safetensors model takes several files.
+    const name = 'name' in source && typeof source.name === 'string' ? source.name : 'model.gguf';
+    return { kind: 'blob', blob: source, name };
+  }
+  if (typeof source !== 'string' && !(source instanceof URL)) {
+    throw new InvalidRequest('a source is an address, a File or Blob, or a list of those');
+  }
+  const url = absolute(source);
+  return { kind: 'url', url, name: nameOf(url) };
+}
+
+/** The address seen from this page or worker. */
+export function absolute(url: string | URL): string {
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  try {
+    return new URL(url, base).href;
+  } catch {
+    throw new InvalidRequest(`"${String(url)}" is not an address`);
+  }
+}
+
+function folder(url: string): string {
+  const parsed = new URL(url);
+  if (!parsed.pathname.endsWith('/')) parsed.pathname += '/';
+  return parsed.href;
+}
+
+function nameOf(url: string): string {
+  const last = new URL(url).pathname.split('/').at(-1) ?? '';
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return last;
+  }
+}

@@ -1,0 +1,8 @@
+// The worker that `Eaglet.load` starts. It listens at once and loads the wasm module
+// itself, so that no call is lost.
+
+import * as wasm from '../wasm/eaglet_wasm.js';
+import type { Port } from './protocol.js';
+import { serve } from './serve.js';
+
+serve(globalThis as unknown as Port, wasm);

@@ -1,0 +1,96 @@
+import { Aborted, EagletError } from '../errors.js';
+import { Lanes } from '../fetch/lanes.js';
+import { Tally } from '../fetch/tally.js';
+import { gather, type Part } from '../source/gather.js';
+import type { Progress } from '../types/load.js';
+import type * as Wasm from '../wasm/eaglet_wasm.js';
+import { breathe, seldom } from './breathe.js';
+import type { Calls, EngineStats, Round, WireUsage } from './protocol.js';
+import { reader } from './reader.js';
+
+/** Connections at a time: what browsers allow for one server. */
+const CONNECTIONS = 6;
+
+/** The engine and what is done with it; one call at a time. */
+export class Host {
+  private engine: Wasm.Engine | undefined;
+
+  constructor(private readonly wasm: typeof Wasm) {}
+
+  async load(
+    { model, head, hashes, mode, options }: Calls['load']['args'],
+    signal: AbortSignal,
+    tell: (progress: Progress) => void,
+  ): Promise<Calls['load']['value']> {
+    // The module compiles while the weights come.
+    const ready = this.wasm.default();
+    ready.catch(() => undefined);
+    const calmly = seldom(tell);
+    const shared = { mode, signal, lanes: new Lanes(CONNECTIONS), tally: new Tally(calmly.tell) };
+    const [weights, drafts] = await Promise.all([
+      gather(model, hashes, shared),
+      gather(head, {}, shared),
+    ]);
+    calmly.flush();
+    await ready;
+    if (signal.aborted) throw new Aborted();
+    this.unload();
+    this.engine = await this.wasm.Engine.load(
+      this.sources(weights),
+      this.sources(drafts),
+      JSON.stringify(options),
+      (loaded, total) => calmly.tell({ stage: 'load', loaded, total, cached: 0 }),
+    );
+    calmly.flush();
+    return { stats: await this.stats(), files: [...weights, ...drafts].map((part) => part.stats) };
+  }
+
+  /** Runs a request to its end; when `signal` is aborted, to the end of the round. */
+  async generate(request: string, signal: AbortSignal, tell: (round: Round) => void): Promise<WireUsage> {
+    if (signal.aborted) throw new Aborted();
+    const generation = await this.loaded().start(request);
+    try {
+      for (;;) {
+        // Rounds are computed without a pause; the word to stop needs one to come in.
+        await breathe();
+        if (signal.aborted) break;
+        const round = await generation.next();
+        if (round === undefined) break;
+        tell(JSON.parse(round) as Round);
+      }
+      return JSON.parse(generation.usage()) as WireUsage;
+    } finally {
+      generation.free();
+    }
+  }
+
+  async tokenize(text: string): Promise<Uint32Array> {
+    return this.loaded().tokenize(text);
+  }
+
+  async detokenize(ids: Uint32Array): Promise<string> {
+    return this.loaded().detokenize(ids);
+  }
+
+  async stats(): Promise<EngineStats> {
+    const engine = this.loaded();
+    const info = JSON.parse(engine.info()) as EngineStats;
+    const now = JSON.parse(engine.memory()) as Partial<EngineStats['memory']>;
+    return { ...info, memory: { ...info.memory, ...now } };
+  }
+
+  async unload(): Promise<null> {
+    this.engine?.free();
+    this.engine = undefined;
+    return null;
+  }
+
+  private sources(parts: readonly Part[]): Wasm.Source[] {
+    return parts.map(({ name, blob }) => new this.wasm.Source(name, blob.size, reader(blob)));
+  }
+
+  private loaded(): Wasm.Engine {
+    if (!this.engine) throw new EagletError('unloaded', 'no model is loaded');
+    return this.engine;
+  }
+}

@@ -1,0 +1,96 @@
+// What page and worker say to each other. A call is answered once, by a value or an
+// error, and before that any number of events.
+
+import type { WireError } from '../errors.js';
+import type { Hashes } from '../source/gather.js';
+import type { Wanted } from '../source/wanted.js';
+import type { CacheMode, Progress } from '../types/load.js';
+import type { FileStats, Stats } from '../types/stats.js';
+
+/** The options of `Engine.load` of the wasm module. */
+export interface EngineOptions {
+  readonly device: string;
+  readonly dtype?: string;
+  readonly context?: number;
+}
+
+/** A token as the wasm module tells it. */
+export interface WireToken {
+  readonly id: number;
+  readonly text: string;
+  readonly drafted: boolean;
+  readonly logprob?: number;
+  readonly top?: readonly { readonly id: number; readonly text: string; readonly logprob: number }[];
+}
+
+export type Finish = 'stop' | 'length' | 'context';
+
+/** One round of a generation. */
+export interface Round {
+  readonly text: string;
+  readonly tokens: readonly WireToken[];
+  readonly finish?: Finish;
+}
+
+/** The figures of a generation. */
+export interface WireUsage {
+  readonly prompt_tokens: number;
+  readonly reused_tokens: number;
+  readonly completion_tokens: number;
+  readonly prefill_seconds: number;
+  readonly decode_seconds: number;
+  readonly first_token_seconds: number;
+  readonly rounds: number;
+  readonly drafted: number;
+  readonly accepted: number;
+  readonly tau: number;
+  readonly accepted_by_depth: readonly number[];
+  readonly tried_by_depth: readonly number[];
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly readbacks: number;
+  readonly draft_seconds: number;
+  readonly verify_seconds: number;
+}
+
+/** What the worker knows of an engine. */
+export type EngineStats = Omit<Stats, 'files' | 'storage'>;
+
+/** Every call: what it takes, returns and tells on the way. */
+export interface Calls {
+  readonly load: {
+    args: {
+      readonly model: readonly Wanted[];
+      readonly head: readonly Wanted[];
+      readonly hashes: Hashes;
+      readonly mode: CacheMode;
+      readonly options: EngineOptions;
+    };
+    value: { readonly stats: EngineStats; readonly files: readonly FileStats[] };
+    event: Progress;
+  };
+  readonly generate: { args: string; value: WireUsage; event: Round };
+  readonly tokenize: { args: string; value: Uint32Array; event: never };
+  readonly detokenize: { args: Uint32Array; value: string; event: never };
+  readonly stats: { args: null; value: EngineStats; event: never };
+  readonly unload: { args: null; value: null; event: never };
+}
+
+export type Op = keyof Calls;
+
+/** From the page. `cancel` stops the call of that id, which is then answered in its own way. */
+export type ToWorker =
+  | { readonly id: number; readonly op: Op; readonly args: Calls[Op]['args'] }
+  | { readonly cancel: number };
+
+/** From the worker. */
+export type FromWorker =
+  | { readonly id: number; readonly value: Calls[Op]['value'] }
+  | { readonly id: number; readonly error: WireError }
+  | { readonly id: number; readonly event: Calls[Op]['event'] };
+
+/** A worker seen from the page, or the page seen from a worker. */
+export interface Port {
+  postMessage(message: unknown): void;
+  addEventListener(type: 'message', listener: (event: MessageEvent) => void): void;
+}

@@ -1,0 +1,175 @@
+//! A model that answers, one answer at a time.
+
+use std::sync::Arc;
+
+use eaglet_core::draft::{Budget, HeadCheckpoint, Plain};
+use eaglet_core::engine::{Emission, Limits, SequenceOptions, Session, SessionOptions, Sizing};
+use eaglet_core::model::Transformer;
+use eaglet_core::sample::Sampling;
+use eaglet_core::text::TextAssets;
+use eaglet_core::verify::Verification;
+use eaglet_core::weights::{Checkpoint, Dtype, ModelFile};
+
+use crate::drafting::Plan;
+use crate::info::{HeadInfo, MemoryInfo, ModelInfo};
+use crate::{Answer, Device, Failure, Info, Method, Options, Request, Step, TrainedHead};
+
+/// The one sequence of the session.
+const SEQUENCE: usize = 0;
+
+/// A model on a device, its text side, and the conversation that its cache holds.
+pub struct Engine {
+    target: Arc<Transformer>,
+    text: Arc<TextAssets>,
+    head: Option<TrainedHead>,
+    session: Session,
+    plan: Plan,
+    info: Info,
+}
+
+impl Engine {
+    /// Loads a model and, if there is one, its head. `progress` is told how many bytes of
+    /// how many are packed.
+    ///
+    /// # Errors
+    /// A file is broken or of another kind, the device is not there, or memory is short.
+    pub async fn load(
+        model: &ModelFile,
+        head: Option<HeadCheckpoint>,
+        options: &Options,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Self, Failure> {
+        let (device, backend) = Device::open(options.device)?;
+        let config = model.config()?;
+        // The tokenizer first: it is what a wrong set of files lacks.
+        let text = Arc::new(TextAssets::open(model)?);
+        let load = options.load(&config)?;
+        let target = Arc::new(Transformer::load(model, backend.ops, load, progress)?);
+        let head = head.map(|file| TrainedHead::load(file, &target));
+        let head = head.transpose()?;
+        let room = SessionOptions {
+            sequences: 1,
+            nodes: Plan::most_nodes()?,
+        };
+        let mut session = Session::new(target.clone(), room)?;
+        let plan = Plan::new(Method::Plain, None)?;
+        session.open(plain())?;
+        let half = usize::from(target.dtype() != Dtype::F32);
+        let heads = config.attention_heads();
+        let slot = config.layers * 2 * heads.kv * heads.dim * (4 >> half);
+        let info = Info {
+            model: ModelInfo {
+                architecture: config.architecture.to_string(),
+                layers: config.layers,
+                hidden: config.hidden,
+                vocab: config.vocab,
+                context: target.context(),
+                dtype: target.dtype().to_string(),
+                bytes: model.tensors().iter().map(|tensor| tensor.bytes).sum(),
+            },
+            head: head.as_ref().map(|head| HeadInfo {
+                method: head.method(),
+                bytes: head.bytes,
+            }),
+            device,
+            memory: MemoryInfo {
+                weights: target.bytes_per_pass(),
+                cache: slot * (target.context() + room.nodes + 1),
+            },
+        };
+        let mut engine = Self {
+            target,
+            text,
+            head,
+            session,
+            plan,
+            info,
+        };
+        engine.try_out().await?;
+        Ok(engine)
+    }
+
+    /// Runs two passes: a device that gives nonsense shows it here, and how long a pass
+    /// takes is part of what a page is told.
+    async fn try_out(&mut self) -> Result<(), Failure> {
+        let mut watch = |_: usize, _: u32| false;
+        self.session.prompt(SEQUENCE, &[0], &mut watch).await?;
+        self.session.round(&mut watch).await?;
+        let stats = self.session.sequence(SEQUENCE).stats();
+        self.info.device.measured(stats.decode.as_secs_f64());
+        Ok(())
+    }
+
+    /// What was loaded.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The tokenizer and the chat template.
+    pub fn text(&self) -> &Arc<TextAssets> {
+        &self.text
+    }
+
+    /// Runs a prompt, and returns the answer with what its first token brought. What the
+    /// cache holds of the prompt is not run again.
+    ///
+    /// # Errors
+    /// The request makes no sense for this model, or does not fit the context; or the
+    /// device failed.
+    pub async fn start(&mut self, request: &Request) -> Result<(Answer, Step), Failure> {
+        let ids = request.encode(&self.text)?;
+        let mut answer = Answer::new(request, &self.text)?;
+        let plan = Plan::new(request.method, self.head.as_ref())?;
+        let (sampling, limits) = (request.sampling(), request.limits(&self.text));
+        if plan == self.plan {
+            self.session.adjust(SEQUENCE, sampling, limits)?;
+        } else {
+            let (budget, sizing) = plan.budget()?;
+            let options = SequenceOptions {
+                sampling,
+                limits,
+                drafter: plan.drafter(self.head.as_ref(), &self.target)?,
+                budget,
+                sizing,
+                verification: Verification::Exact,
+            };
+            self.session.reconfigure(SEQUENCE, options)?;
+            self.plan = plan;
+        }
+        let emission = self.session.prompt(SEQUENCE, &ids, &mut answer).await?;
+        let step = self.taken(&mut answer, &emission)?;
+        Ok((answer, step))
+    }
+
+    /// The next round of an answer; `None` after its last one. The answer must be the one
+    /// that was started last.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn next(&mut self, answer: &mut Answer) -> Result<Option<Step>, Failure> {
+        if answer.ended {
+            return Ok(None);
+        }
+        match self.session.round(answer).await?.first() {
+            Some(emission) => Ok(Some(self.taken(answer, emission)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn taken(&self, answer: &mut Answer, emission: &Emission) -> Result<Step, Failure> {
+        let sequence = self.session.sequence(SEQUENCE);
+        answer.take(emission, sequence, self.target.context())
+    }
+}
+
+/// How the session waits for its first request.
+fn plain() -> SequenceOptions {
+    SequenceOptions {
+        sampling: Sampling::default(),
+        limits: Limits::default(),
+        drafter: Box::new(Plain),
+        budget: Budget::new(0, 0),
+        sizing: Sizing::Measured,
+        verification: Verification::Exact,
+    }
+}

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Landing } from '../../dist/cache/landing.js';
+import { CHUNK, isWhole } from '../../dist/cache/manifest.js';
+import { download } from '../../dist/fetch/download.js';
+import { Lanes } from '../../dist/fetch/lanes.js';
+import { FakeEntry } from '../support/fake_store.mjs';
+import { noise, startServer } from '../support/server.mjs';
+
+let server;
+before(async () => (server = await startServer()));
+after(() => server.close());
+
+const SIZE = 3 * CHUNK + 12345;
+const bytes = noise(SIZE);
+let files = 0;
+
+/** A new address that serves `bytes` as `how` says. */
+function serve(how, content = bytes) {
+  const path = `/${files++}.gguf`;
+  return { path, how: server.add(path, content, how), url: server.url(path) };
+}
+
+async function fetchInto(entry, url, { known, signal = new AbortController().signal, optional = false, required = false } = {}) {
+  const landing = new Landing(entry, required, undefined);
+  let loaded = 0;
+  const job = {
+    url, optional, landing, lanes: new Lanes(6), signal,
+    moved: (count) => (loaded += count),
+    sized: async () => {},
+    restarted: () => (loaded = 0),
+  };
+  const manifest = await download(job, known);
+  const blob = manifest.absent ? undefined : await landing.finish(manifest);
+  return { manifest, landing, loaded, bytes: blob && Buffer.from(await blob.arrayBuffer()) };
+}
+
+test('ranges come in parallel and make the file', async () => {
+  const { path, url } = serve({ delay: 1 });
+  const got = await fetchInto(new FakeEntry(), url);
+  assert.ok(got.bytes.equals(bytes));
+  assert.equal(got.loaded, SIZE);
+  assert.ok(isWhole(got.manifest));
+  const ranges = server.requests(path).map((entry) => entry.range);
+  assert.equal(ranges.length, 4, 'the first range, which asks whether there are any, is used');
+  assert.equal(new Set(ranges).size, 4);
+});
+
+test('a server without ranges is read as one stream, with and without a length', async () => {
+  for (const length of [true, false]) {
+    const { path, url } = serve({ ranges: false, length });
+    const got = await fetchInto(new FakeEntry(), url);
+    assert.ok(got.bytes.equals(bytes));
+    assert.equal(got.manifest.size, SIZE);
+    assert.equal(server.requests(path).length, 1);
+  }
+});
+
+test('an empty file, and one of exactly a chunk', async () => {
+  for (const size of [0, CHUNK, CHUNK + 1]) {
+    for (const ranges of [true, false]) {
+      // No range of an empty file exists, so servers refuse or ignore it.
+      if (size === 0 && ranges) continue;
+      const content = bytes.subarray(0, size);
+      const got = await fetchInto(new FakeEntry(), serve({ ranges }, content).url);
+      assert.ok(got.bytes.equals(content), `${size} bytes, ranges ${ranges}`);
+    }
+  }
+});
+
+test('connections that break and a busy server are tried again', async () => {
+  const { url } = serve({ breaks: 2, busy: 1 });
+  const got = await fetchInto(new FakeEntry(), url);
+  assert.ok(got.bytes.equals(bytes));
+  assert.equal(got.loaded, SIZE, 'bytes that came twice are counted once');
+  const stream = serve({ ranges: false, breaks: 1 });
+  const again = await fetchInto(new FakeEntry(), stream.url);
+  assert.ok(again.bytes.equals(bytes));
+  assert.equal(again.loaded, SIZE);
+});
+
+test('what an earlier load has stored is not fetched again', async () => {
+  const entry = new FakeEntry();
+  const { path, url } = serve({});
+  await fetchInto(entry, url);
+  const known = entry.manifest;
+  known.hashes[1] = null;
+  entry.chunks.delete(1);
+  const already = server.requests(path).length;
+  const got = await fetchInto(entry, url, { known });
+  assert.ok(got.bytes.equals(bytes));
+  assert.deepEqual(server.requests(path).slice(already).map((one) => one.range), [`bytes=${CHUNK}-${2 * CHUNK - 1}`]);
+});
+
+test('chunks of a file that has changed meanwhile are not mixed with the new one', async () => {
+  const entry = new FakeEntry();
+  const old = serve({});
+  await fetchInto(entry, old.url);
+  const known = entry.manifest;
+  known.hashes[0] = null;
+  old.how.version++;
+  const changed = noise(SIZE, 99);
+  server.add(old.path, changed, old.how);
+  const got = await fetchInto(entry, old.url, { known });
+  assert.ok(got.bytes.equals(changed));
+  assert.equal(got.loaded, SIZE);
+});
+
+test('without a word of its version, a file that was begun is fetched anew', async () => {
+  const entry = new FakeEntry();
+  const { path, url } = serve({ etag: false });
+  await fetchInto(entry, url);
+  const known = entry.manifest;
+  known.hashes[2] = null;
+  const already = server.requests(path).length;
+  const got = await fetchInto(entry, url, { known });
+  assert.ok(got.bytes.equals(bytes));
+  assert.equal(got.loaded, SIZE);
+  // The request that shows it, and those for all chunks.
+  assert.equal(server.requests(path).length - already, 5);
+});
+
+test('an abort stops at once and leaves what was stored usable', async () => {
+  const entry = new FakeEntry();
+  const { url } = serve({ delay: 3 });
+  const controller = new AbortController();
+  const write = entry.write.bind(entry);
+  entry.write = async (...args) => {
+    await write(...args);
+    controller.abort();
+  };
+  await assert.rejects(fetchInto(entry, url, { signal: controller.signal }), { name: 'AbortError', code: 'aborted' });
+  const { hashes } = entry.manifest;
+  assert.ok(hashes.some((hash) => hash !== null) && hashes.some((hash) => hash === null));
+});
+
+test('a full store is left for memory, or is an error if that was asked for', async () => {
+  const entry = Object.assign(new FakeEntry(), { room: 2 * CHUNK });
+  const { url } = serve({});
+  const got = await fetchInto(entry, url);
+  assert.ok(got.bytes.equals(bytes));
+  assert.equal(got.landing.kind, 'memory');
+  assert.match(got.landing.note, /memory only: the browser's storage is full/);
+  assert.ok(entry.dropped, 'the room is given back');
+  const full = Object.assign(new FakeEntry(), { room: CHUNK });
+  await assert.rejects(fetchInto(full, url, { required: true }), { name: 'QuotaExceeded' });
+  const streamed = await fetchInto(Object.assign(new FakeEntry(), { room: 2 * CHUNK }), serve({ ranges: false, length: false }).url);
+  assert.ok(streamed.bytes.equals(bytes));
+});
+
+test('a missing file is an error that names it, unless it is optional', async () => {
+  const url = server.url('/none.gguf');
+  await assert.rejects(fetchInto(new FakeEntry(), url), (error) => error.code === 'file' && error.message.includes(url));
+  const got = await fetchInto(new FakeEntry(), url, { optional: true });
+  assert.equal(got.manifest.absent, true);
+});
+
+test('a server that is not there is a network error that says what to look at', async () => {
+  const nobody = await startServer();
+  const url = nobody.url('/a.gguf');
+  await nobody.close();
+  await assert.rejects(fetchInto(new FakeEntry(), url), (error) => error.code === 'network' && /is the server up/.test(error.message));
+});

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Lanes } from '../../dist/fetch/lanes.js';
+import { Tally } from '../../dist/fetch/tally.js';
+import { gather } from '../../dist/source/gather.js';
+import { noise, sha256, startServer } from '../support/server.mjs';
+
+let server;
+before(async () => (server = await startServer()));
+after(() => server.close());
+
+let folders = 0;
+/** A folder with these files, and what `gather` makes of it. */
+function folder(files) {
+  const path = `/${folders++}/`;
+  for (const [name, content] of Object.entries(files)) server.add(path + name, Buffer.from(content));
+  return { path, wanted: [{ kind: 'folder', url: server.url(path) }] };
+}
+
+function run(wanted, hashes = {}, told = []) {
+  const tally = new Tally((progress) => told.push(progress));
+  return gather(wanted, hashes, { mode: false, lanes: new Lanes(6), signal: new AbortController().signal, tally });
+}
+
+const index = (map) => JSON.stringify({ weight_map: map });
+
+test('a folder with one file of weights, or with shards, each once', async () => {
+  const single = await run(folder({ 'config.json': '{}', 'model.safetensors': 'w' }).wanted);
+  assert.deepEqual(single.map((part) => part.name), ['config.json', 'model.safetensors']);
+  const sharded = await run(folder({
+    'config.json': '{}', 'tokenizer.json': '{}', 'model.safetensors.index.json': index({ a: 'x.safetensors', b: 'y.safetensors', c: 'x.safetensors' }),
+    'x.safetensors': 'x', 'y.safetensors': 'y',
+  }).wanted);
+  const names = ['config.json', 'tokenizer.json', 'model.safetensors.index.json', 'x.safetensors', 'y.safetensors'];
+  assert.deepEqual(sharded.map((part) => part.name), names);
+});
+
+test('a folder that is none, and an index that is none, are errors that name the file', async () => {
+  await assert.rejects(run(folder({ 'model.safetensors': 'w' }).wanted), ({ code, message }) => code === 'file' && message.includes('config.json'));
+  await assert.rejects(run(folder({ 'config.json': '{}' }).wanted), ({ message }) => message.includes('model.safetensors'));
+  for (const broken of ['not json', '{}', index({}), index({ a: '../secret.safetensors' }), index({ a: 3 })]) {
+    const { wanted } = folder({ 'config.json': '{}', 'model.safetensors.index.json': broken });
+    await assert.rejects(run(wanted), ({ code, message }) => code === 'file' && message.includes('weight_map'), broken);
+  }
+});
+
+test('hashes are verified, of files by name and of files that a page gives', async () => {
+  const bytes = noise(1000);
+  const { path } = folder({ 'model.gguf': bytes });
+  const wanted = [{ kind: 'url', url: server.url(`${path}model.gguf`), name: 'model.gguf' }];
+  assert.equal((await run(wanted, { '*': sha256(bytes) })).length, 1);
+  const wrong = sha256(noise(1000, 2));
+  await assert.rejects(run(wanted, { 'model.gguf': wrong }), { name: 'IntegrityError' });
+  const given = [{ kind: 'blob', blob: new Blob([bytes]), name: 'model.gguf' }];
+  await assert.rejects(run(given, { '*': wrong }), { name: 'IntegrityError' });
+  assert.equal((await run(given, { '*': sha256(bytes) }))[0].stats.from, 'page');
+});
+
+test('progress adds up over all files', async () => {
+  const told = [];
+  const { wanted } = folder({ 'config.json': '{}', 'model.safetensors': noise(300_000) });
+  await run(wanted, {}, told);
+  assert.equal(told.at(-1).loaded, 300_002);
+  assert.equal(told.at(-1).total, 300_002);
+  assert.ok(told.every(({ loaded, total }) => loaded <= total));
+});

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { hashesOf } from '../../dist/source/gather.js';
+import { wanted } from '../../dist/source/wanted.js';
+
+test('addresses of files and of folders are told apart', () => {
+  const url = 'https://example.org/a/model%20one.gguf?download=true';
+  assert.deepEqual(wanted(url), [{ kind: 'url', url, name: 'model one.gguf' }]);
+  assert.deepEqual(wanted(new URL('https://example.org/a/b')), [{ kind: 'folder', url: 'https://example.org/a/b/' }]);
+  assert.deepEqual(wanted('https://example.org/a/?x=1'), [{ kind: 'folder', url: 'https://example.org/a/?x=1' }]);
+});
+
+test('files keep their names; lists may mix', () => {
+  const file = new File([], 'config.json');
+  const list = wanted([file, 'https://example.org/model.safetensors']);
+  assert.deepEqual(list.map((one) => one.name), ['config.json', 'model.safetensors']);
+  assert.equal(wanted(new Blob([]))[0].name, 'model.gguf');
+  assert.throws(() => wanted([42]), { name: 'InvalidRequest' });
+});
+
+test('hashes are for the weights, or for files by name', () => {
+  const one = wanted('https://example.org/a.gguf');
+  assert.deepEqual(hashesOf('sha256-x', one), { '*': 'sha256-x' });
+  assert.deepEqual(hashesOf({ 'a.gguf': 'h' }, one), { 'a.gguf': 'h' });
+  assert.throws(() => hashesOf({ 'b.gguf': 'h' }, one), { name: 'InvalidRequest' });
+});
