@@ -1,6 +1,7 @@
 //! The project's chores. `cargo xtask help` lists them.
 
 mod bench;
+mod gpu_report;
 mod requirements;
 mod steps;
 mod test;
@@ -15,6 +16,8 @@ Usage: cargo xtask <CHORE>
 Chores:
   test             Everything that must pass: format, lints, the default model, all tests
   bench [PYTHON]   This machine's figures; with a Python that has xllamacpp, beside llama.cpp
+  gpu-report [KIND]
+                   The figures of a GPU, cuda or wgpu, for docs/performance.md [default: cuda]
   help             This text
 
 With CI=true a missing part of the machine is a failure; otherwise the steps that
@@ -27,6 +30,8 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["bench"] => bench::run(None),
         ["bench", python] => bench::run(Some(python)),
+        ["gpu-report"] => gpu_report::run("cuda"),
+        ["gpu-report", kind] => gpu_report::run(kind),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

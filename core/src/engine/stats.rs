@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ops::Counters;
+
 /// Counts and times of one sequence since its last prompt. Times are those of the rounds
 /// it took part in, whole: sequences that share a round each count all of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +28,8 @@ pub struct Stats {
     pub draft: Duration,
     /// Of that, time in the target's forward pass, logits and readback included.
     pub verify: Duration,
+    /// What all rounds asked of the device.
+    pub asked: Counters,
 }
 
 impl Stats {

@@ -1,0 +1,130 @@
+//! GPUs through wgpu: Vulkan, Metal and DirectX 12.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cubecl::wgpu::{RuntimeOptions, WgpuDevice, WgpuSetup, init_device};
+use eaglet_core::error::{Error, Result};
+use wgpu::{Adapter, Backends, DeviceType, Features, Instance, InstanceDescriptor};
+
+use super::{Backend, DeviceSpec, Found, backend};
+use crate::cube::{CubeOps, Fault, Wgpu};
+
+/// Every adapter, best first.
+pub fn list() -> Result<Vec<Found>> {
+    Ok(adapters()?.1.iter().map(found).collect())
+}
+
+/// Opens an adapter, by its place in [`list`].
+pub fn open(index: usize) -> Result<Backend> {
+    let (instance, mut adapters) = adapters()?;
+    if index >= adapters.len() {
+        return Err(Error::Invalid(format!(
+            "this machine has {} of its kind, counted from 0; see `eaglet devices`",
+            adapters.len()
+        )));
+    }
+    let adapter = adapters.swap_remove(index);
+    let found = found(&adapter);
+    let opened = opened(index, instance, adapter)?;
+    let ops = CubeOps::<Wgpu>::new(opened.device, found.software, opened.fault);
+    Ok(backend(DeviceSpec::Wgpu(index), &found, ops))
+}
+
+fn adapters() -> Result<(Instance, Vec<Adapter>)> {
+    let backends = Backends::PRIMARY;
+    let instance = Instance::new(InstanceDescriptor {
+        backends,
+        ..InstanceDescriptor::new_without_display_handle()
+    });
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    });
+    match adapters.is_empty() {
+        true => Err(Error::Invalid(
+            "no GPU driver for Vulkan, Metal or DirectX 12 was found; use --device cpu".into(),
+        )),
+        false => Ok((instance, adapters)),
+    }
+}
+
+fn found(adapter: &Adapter) -> Found {
+    let (info, limits) = (adapter.get_info(), adapter.limits());
+    let half = match adapter.features().contains(Features::SHADER_F16) {
+        true => "f32 and f16",
+        false => "f32",
+    };
+    let software = info.device_type == DeviceType::Cpu;
+    let mib = limits.max_storage_buffer_binding_size >> 20;
+    Found {
+        name: info.name,
+        details: format!(
+            "{}{}, {half}, workgroups of {}, buffers of {mib} MiB",
+            info.backend,
+            if software { " in software" } else { "" },
+            limits.max_compute_invocations_per_workgroup,
+        ),
+        software,
+    }
+}
+
+/// A device that burn knows.
+#[derive(Clone)]
+struct Opened {
+    device: WgpuDevice,
+    fault: Fault,
+}
+
+/// Burn is told of an adapter once: each telling would make another device of it.
+static OPENED: Mutex<Option<HashMap<usize, Opened>>> = Mutex::new(None);
+
+fn opened(index: usize, instance: Instance, adapter: Adapter) -> Result<Opened> {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let opened = opened.get_or_insert_default();
+    if let Some(known) = opened.get(&index) {
+        return Ok(known.clone());
+    }
+    let (device, queue) = request(&adapter)?;
+    let fault = Fault::default();
+    let note = fault.clone();
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        note.set(error.to_string())
+    }));
+    let note = fault.clone();
+    device.set_device_lost_callback(move |reason, message| {
+        note.set(format!("the device was lost ({reason:?}): {message}"));
+    });
+    let backend = adapter.get_info().backend;
+    let setup = WgpuSetup {
+        instance,
+        adapter,
+        device,
+        queue,
+        backend,
+    };
+    let device = init_device(setup, RuntimeOptions::default());
+    let new = Opened { device, fault };
+    opened.insert(index, new.clone());
+    Ok(new)
+}
+
+/// The adapter's device, with all it can do: what kernels may use is asked of it later.
+fn request(adapter: &Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let unwanted = Features::MAPPABLE_PRIMARY_BUFFERS | Features::all_experimental_mask();
+    let device = adapter.request_device(&wgpu::DeviceDescriptor {
+        required_features: adapter.features().difference(unwanted),
+        required_limits: adapter.limits(),
+        // Buffers are gathered in pages already.
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..Default::default()
+    });
+    pollster::block_on(device).map_err(|e| {
+        let name = adapter.get_info().name;
+        Error::Device(format!("{name} cannot be opened: {e}"))
+    })
+}
