@@ -109,7 +109,19 @@ impl<R: CubeRuntime> Gpu<R> {
     pub fn upload(&self, bytes: &[u8]) -> Result<Handle> {
         self.check_binding(bytes.len())?;
         self.uploads.fetch_add(1, Relaxed);
-        Ok(self.client.create_from_slice(bytes))
+        let handle = self.client.create_from_slice(bytes);
+        self.fault.check()?;
+        Ok(handle)
+    }
+
+    /// Hands over what was queued, without waiting for it.
+    ///
+    /// # Errors
+    /// Something failed already.
+    pub fn flush(&self) -> Result<()> {
+        let handed = self.client.flush();
+        self.fault.check()?;
+        handed.map_err(|e| Error::Device(e.to_string()))
     }
 
     /// Waits for all that was queued.

@@ -19,7 +19,7 @@ mod weight;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
-use eaglet_core::error::Result;
+use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::{
     Async, Counters, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
     same_layout,
@@ -96,14 +96,20 @@ impl<K: Kind> Ops for CubeOps<K> {
 
     fn kv_layer(&self, slots: usize, heads: Heads, dtype: DType) -> Result<KvLayer> {
         let dtype = self.cache_dtype(dtype);
+        let bytes = slots.saturating_mul(heads.kv * heads.dim * dtype.size());
+        self.gpu.check_binding(bytes)?;
         let zeros = || Tensor::zeros([slots, heads.kv, heads.dim], (&self.device, dtype));
-        self.gpu
-            .check_binding(slots * heads.kv * heads.dim * dtype.size())?;
         let layer = KvLayer {
             keys: zeros(),
             values: zeros(),
         };
         self.gpu.count_dispatches(2);
+        self.gpu.flush().map_err(|error| {
+            Error::Device(format!(
+                "no room for a layer's cache, twice {bytes} bytes: ask for a smaller context \
+                 ({error})"
+            ))
+        })?;
         Ok(layer)
     }
 

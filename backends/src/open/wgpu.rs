@@ -78,6 +78,8 @@ fn found(adapter: &Adapter) -> Found {
 struct Opened {
     device: WgpuDevice,
     fault: Fault,
+    #[cfg(test)]
+    handle: wgpu::Device,
 }
 
 /// Burn is told of an adapter once: each telling would make another device of it.
@@ -99,6 +101,8 @@ fn opened(index: usize, instance: Instance, adapter: Adapter) -> Result<Opened> 
     device.set_device_lost_callback(move |reason, message| {
         note.set(format!("the device was lost ({reason:?}): {message}"));
     });
+    #[cfg(test)]
+    let handle = device.clone();
     let backend = adapter.get_info().backend;
     let setup = WgpuSetup {
         instance,
@@ -108,7 +112,12 @@ fn opened(index: usize, instance: Instance, adapter: Adapter) -> Result<Opened> 
         backend,
     };
     let device = init_device(setup, RuntimeOptions::default());
-    let new = Opened { device, fault };
+    let new = Opened {
+        device,
+        fault,
+        #[cfg(test)]
+        handle,
+    };
     opened.insert(index, new.clone());
     Ok(new)
 }
@@ -127,4 +136,34 @@ fn request(adapter: &Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
         let name = adapter.get_info().name;
         Error::Device(format!("{name} cannot be opened: {e}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData};
+    use eaglet_core::ops::Ops;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_device_is_an_error_and_no_hang() {
+        let (instance, mut adapters) = match adapters() {
+            Ok(found) => found,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        let adapter = adapters.swap_remove(0);
+        // No place that anybody else opens: the device is of no use afterwards.
+        let opened = opened(usize::MAX, instance, adapter).unwrap();
+        let ops = CubeOps::<Wgpu>::new(opened.device, true, opened.fault);
+        let logits = |values: Vec<f32>| {
+            let data = TensorData::new(values, [1, 4]);
+            Tensor::<2>::from_data(data, ops.device())
+        };
+        let argmax = |logits| pollster::block_on(ops.argmax(&logits));
+        assert_eq!(argmax(logits(vec![0.0, 2.0, 1.0, 0.0])).unwrap(), [1]);
+        let kept = logits(vec![1.0; 4]);
+        opened.handle.destroy();
+        let error = argmax(kept).unwrap_err().to_string();
+        assert!(error.contains("lost"), "{error}");
+    }
 }

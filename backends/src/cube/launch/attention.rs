@@ -7,11 +7,11 @@ use eaglet_core::ops::{HeadNorms, Heads, KvLayer, Rotary};
 use half::f16;
 
 use super::{Buffer, whole};
+use crate::cube::CubeOps;
 use crate::cube::attention;
 use crate::cube::rotary;
 use crate::cube::rows::Staged;
 use crate::cube::tensors::{Kind, arg, packed};
-use crate::cube::CubeOps;
 
 impl<K: Kind> CubeOps<K> {
     pub(in crate::cube) fn run_rotate(

@@ -7,11 +7,11 @@ use eaglet_core::ops::Norm;
 use half::f16;
 
 use super::whole;
+use crate::cube::CubeOps;
 use crate::cube::decode::Storage;
 use crate::cube::gather::{self, TableLaunch};
 use crate::cube::tensors::{Kind, arg};
 use crate::cube::weight::{Packed, Part};
-use crate::cube::CubeOps;
 
 impl<K: Kind> CubeOps<K> {
     pub(in crate::cube) fn run_embed(&self, table: &Packed, tokens: &[u32]) -> Result<Tensor<2>> {

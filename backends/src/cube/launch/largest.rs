@@ -6,9 +6,9 @@ use eaglet_core::error::Result;
 use eaglet_core::sample::not_a_number;
 
 use super::whole;
+use crate::cube::CubeOps;
 use crate::cube::largest::{self, NONE};
 use crate::cube::tensors::{Kind, arg};
-use crate::cube::CubeOps;
 
 impl<K: Kind> CubeOps<K> {
     pub(in crate::cube) async fn run_argmax(&self, logits: &Tensor<2>) -> Result<Vec<u32>> {

@@ -7,13 +7,13 @@ use eaglet_core::ops::Norm;
 use half::f16;
 
 use super::whole;
+use crate::cube::CubeOps;
 use crate::cube::decode::Storage;
 use crate::cube::gather;
 use crate::cube::gpu::LANES;
 use crate::cube::linear::{Finish, Plan, SizesLaunch, linear};
 use crate::cube::tensors::{Kind, arg};
 use crate::cube::weight::Packed;
-use crate::cube::CubeOps;
 
 /// Rows that one invocation takes on: one alone, a small tree, more.
 const TILES: [usize; 3] = [1, 4, 8];
@@ -34,7 +34,11 @@ pub struct Layer<'a> {
 
 impl<K: Kind> CubeOps<K> {
     /// One dispatch for each part of the weight.
-    pub(in crate::cube) fn run_linear(&self, x: &Tensor<2>, layer: &Layer<'_>) -> Result<Tensor<2>> {
+    pub(in crate::cube) fn run_linear(
+        &self,
+        x: &Tensor<2>,
+        layer: &Layer<'_>,
+    ) -> Result<Tensor<2>> {
         let [rows, inputs] = x.dims();
         let weight = layer.weight;
         if inputs != weight.inputs {
