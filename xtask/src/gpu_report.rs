@@ -16,7 +16,7 @@ macro_rules! report {
             },
             Step {
                 name: "suite",
-                cargo: "test --release --locked --package eaglet-tests --test gpu -- --nocapture",
+                cargo: "test --release --locked --package eaglet-tests --test gpu --test gpu_cost -- --nocapture",
                 needs: &[],
             },
             Step {

@@ -1,7 +1,9 @@
 //! A device as kernels see it: its queue, its limits, and what was asked of it so far.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use burn_cubecl::CubeRuntime;
 use cubecl::client::ComputeClient;
@@ -46,6 +48,20 @@ impl Fault {
             None => Ok(()),
         }
     }
+}
+
+/// What a future of the runtime gives: it panics where a device is lost under its hands.
+async fn guarded<T>(future: impl Future<Output = T>) -> Result<T> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(move |context| {
+        // Nothing is used of the future after a panic.
+        let polled = AssertUnwindSafe(|| future.as_mut().poll(context));
+        match catch_unwind(polled) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Error::Device("the device was lost".into()))),
+        }
+    })
+    .await
 }
 
 /// A device's queue, limits and counters.
@@ -130,9 +146,9 @@ impl<R: CubeRuntime> Gpu<R> {
     /// Something of it failed.
     pub async fn finish(&self) -> Result<()> {
         self.count_readback();
-        let done = self.client.sync().await;
+        let done = guarded(self.client.sync()).await;
         self.fault.check()?;
-        done.map_err(|e| Error::Device(e.to_string()))
+        done?.map_err(|e| Error::Device(e.to_string()))
     }
 
     /// Whether a kernel can be given a buffer of `bytes` bytes.
@@ -156,10 +172,11 @@ impl<R: CubeRuntime> Gpu<R> {
     /// The device failed, now or in what was queued before.
     pub async fn read(&self, handle: Handle) -> Result<Vec<u8>> {
         self.count_readback();
-        let read = self.client.read_async(vec![handle]).await;
+        self.fault.check()?;
+        let read = guarded(self.client.read_async(vec![handle])).await;
         // The cause, rather than what came of it.
         self.fault.check()?;
-        let mut read = read.map_err(|e| Error::Device(e.to_string()))?;
+        let mut read = read?.map_err(|e| Error::Device(e.to_string()))?;
         let bytes = read.pop();
         bytes
             .map(|bytes| bytes.to_vec())

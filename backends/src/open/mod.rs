@@ -64,11 +64,7 @@ pub struct Found {
 /// Every device of this machine, best first, the CPU last; a kind without a device is
 /// listed with the reason.
 pub fn list() -> Vec<Listed> {
-    let mut all = Vec::new();
-    #[cfg(feature = "cuda")]
-    all.extend(listed(DeviceSpec::Cuda, cuda::list()));
-    #[cfg(feature = "wgpu")]
-    all.extend(listed(DeviceSpec::Wgpu, wgpu::list()));
+    let mut all = gpus(false);
     let cpu = open_cpu(None);
     all.push(Listed {
         spec: DeviceSpec::Cpu,
@@ -79,6 +75,27 @@ pub fn list() -> Vec<Listed> {
         }),
     });
     all
+}
+
+/// Every GPU, best first. With `real`, those that a processor plays may be left out: even
+/// to look for them can take a compiler into memory.
+#[cfg(feature = "cube")]
+fn gpus(real: bool) -> Vec<Listed> {
+    let mut all = Vec::new();
+    #[cfg(feature = "cuda")]
+    all.extend(listed(DeviceSpec::Cuda, cuda::list()));
+    #[cfg(feature = "wgpu")]
+    if !real || wgpu::is_likely() {
+        all.extend(listed(DeviceSpec::Wgpu, wgpu::list()));
+    }
+    #[cfg(not(feature = "wgpu"))]
+    let _ = real;
+    all
+}
+
+#[cfg(not(feature = "cube"))]
+fn gpus(_: bool) -> Vec<Listed> {
+    Vec::new()
 }
 
 /// One entry a device, or one for all that there are none.
@@ -121,18 +138,11 @@ pub fn open(spec: DeviceSpec, threads: Option<usize>) -> Result<Backend> {
 
 fn open_best(threads: Option<usize>) -> Backend {
     let mut skipped = Vec::new();
-    for Listed { spec, found } in list() {
+    for Listed { spec, found } in gpus(true) {
         // That there is no device of a kind is nothing to tell.
         let Ok(found) = found else { continue };
         if found.software {
-            skipped.push(format!(
-                "{spec} ({}) is the processor in disguise",
-                found.name
-            ));
             continue;
-        }
-        if spec == DeviceSpec::Cpu {
-            break;
         }
         match open(spec, threads) {
             Ok(backend) => return Backend { skipped, ..backend },

@@ -1,6 +1,7 @@
 //! GPUs through wgpu: Vulkan, Metal and DirectX 12.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cubecl::wgpu::{RuntimeOptions, WgpuDevice, WgpuSetup, init_device};
@@ -9,6 +10,21 @@ use wgpu::{Adapter, Backends, DeviceType, Features, Instance, InstanceDescriptor
 
 use super::{Backend, DeviceSpec, Found, backend};
 use crate::cube::{CubeOps, Fault, Wgpu};
+
+/// Files of Linux's drivers, one of which every real GPU has: graphics drivers of the
+/// kernel, NVIDIA's, Windows behind a virtual machine, Arm's, Qualcomm's.
+const DRIVERS: [&str; 5] = [
+    "/dev/dri",
+    "/dev/nvidiactl",
+    "/dev/dxg",
+    "/dev/mali0",
+    "/dev/kgsl-3d0",
+];
+
+/// Whether there can be an adapter that no processor plays.
+pub fn is_likely() -> bool {
+    !cfg!(target_os = "linux") || DRIVERS.iter().any(|file| Path::new(file).exists())
+}
 
 /// Every adapter, best first.
 pub fn list() -> Result<Vec<Found>> {

@@ -1,5 +1,9 @@
 //! What decoding asks of a device, and that it gives memory back.
 
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::sync::Mutex;
+
 use eaglet_core::draft::Plain;
 use eaglet_core::ops::Counters;
 use eaglet_core::sample::Sampling;
@@ -14,8 +18,12 @@ const LAYER: u64 = 7;
 /// Embedding, head, argmax.
 const ENDS: u64 = 3;
 
+/// Counters are the device's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_greedy_round_is_few_dispatches_and_one_readback() {
+    let _alone = ALONE.lock().unwrap();
     for gpu in gpus() {
         for architecture in ["llama", "qwen2", "qwen3"] {
             let target = Tiny::new(architecture, 2).load_on(&gpu.ops, Dtype::Q4);
@@ -53,6 +61,7 @@ fn a_greedy_round_is_few_dispatches_and_one_readback() {
 
 #[test]
 fn sessions_give_their_memory_back() {
+    let _alone = ALONE.lock().unwrap();
     for gpu in gpus() {
         let target = Tiny::new("llama", 2).load_on(&gpu.ops, Dtype::F16);
         let run = || {
