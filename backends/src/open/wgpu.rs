@@ -162,6 +162,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_variants_for_real_gpus_pass_wherever_they_run() {
+        let (instance, mut adapters) = match adapters() {
+            Ok(found) => found,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        let opened = opened(0, instance, adapters.swap_remove(0)).unwrap();
+        let ops = CubeOps::<Wgpu>::new(opened.device, false, opened.fault);
+        assert!(ops.limits().splits > 1);
+        crate::self_test(&ops).unwrap();
+    }
+
+    #[test]
     fn a_lost_device_is_an_error_and_no_hang() {
         let (instance, mut adapters) = match adapters() {
             Ok(found) => found,
