@@ -18,6 +18,7 @@ use crate::args::Cli;
 use crate::context::Context;
 
 fn main() -> ExitCode {
+    quieten_drivers();
     let Cli { global, command } = Cli::parse();
     match Context::new(global).and_then(|context| command.run(&context)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,5 +26,14 @@ fn main() -> ExitCode {
             failure.tell();
             failure.exit_code()
         }
+    }
+}
+
+/// Mesa's choice of a default GPU asks the desktop for its opinion, and complains on
+/// standard error where there is none. We choose ourselves.
+fn quieten_drivers() {
+    if cfg!(target_os = "linux") {
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }

@@ -65,7 +65,7 @@ fn bad_input_is_told_before_a_model_is_looked_for() {
     for (option, value, wanted) in [
         ("--top-p", "2", "top-p"),
         ("--stop", "", "stop string"),
-        ("--device", "cuda:7", "cuda:7"),
+        ("--device", "cuda:99", "cuda:99"),
     ] {
         world
             .run(&["generate", "Hi", option, value])

@@ -107,16 +107,19 @@ fn list_shows_what_the_home_holds() {
 #[test]
 fn devices_shows_each_kind_and_whether_it_works() {
     let run = World::new().run(&["devices"]).ok();
+    let line = |name: &str| {
+        let at = run.out.lines().position(|line| line.starts_with(name));
+        at.unwrap_or_else(|| panic!("no line for {name}: {run:?}"))
+    };
     let lines: Vec<&str> = run.out.lines().collect();
-    assert_eq!(lines.len(), 3, "{run:?}");
-    assert!(
-        lines[0].starts_with("cpu ") && lines[0].contains("threads"),
-        "{run:?}"
-    );
-    assert!(
-        lines[1].starts_with("cuda:0 ") && lines[2].starts_with("wgpu:0 "),
-        "{run:?}"
-    );
+    // Best first; a kind that has no device here says why.
+    assert!(line("cuda:0 ") < line("wgpu:0 ") && line("wgpu:0 ") < line("cpu "));
+    assert!(lines[line("cpu ")].contains("threads"), "{run:?}");
+    assert!(lines[line("cpu ") + 1].contains("GB/s"), "{run:?}");
+    assert_eq!(run.out.matches("--device auto").count(), 1, "{run:?}");
+    for line in lines.iter().filter(|line| line.contains("self-test")) {
+        assert!(line.contains("passed"), "{run:?}");
+    }
 }
 
 #[test]

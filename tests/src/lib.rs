@@ -6,6 +6,7 @@
 
 pub mod decode;
 pub mod default_model;
+pub mod devices;
 pub mod drafters;
 pub mod heads;
 pub mod medusa;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use eaglet_backends::cpu::CpuOps;
 use eaglet_core::model::{LoadOptions, Transformer};
+use eaglet_core::ops::Ops;
 use eaglet_core::weights::GgufWriter;
 use eaglet_core::weights::{BlockFormat, Checkpoint, Dtype, Gguf, Role, SafetensorsFolder, Value};
 
@@ -184,14 +185,23 @@ impl Tiny {
     pub fn load(&self, dtype: Dtype) -> Arc<Transformer> {
         Arc::new(load(&self.from_gguf(), dtype))
     }
+
+    /// The same on any device.
+    pub fn load_on(&self, ops: &Arc<dyn Ops>, dtype: Dtype) -> Arc<Transformer> {
+        Arc::new(load_on(&self.from_gguf(), ops.clone(), dtype))
+    }
 }
 
 pub fn load(checkpoint: &dyn Checkpoint, dtype: Dtype) -> Transformer {
+    load_on(checkpoint, Arc::new(CpuOps::new(2)), dtype)
+}
+
+pub fn load_on(checkpoint: &dyn Checkpoint, ops: Arc<dyn Ops>, dtype: Dtype) -> Transformer {
     let options = LoadOptions {
         dtype: Some(dtype),
         context: None,
     };
-    Transformer::load(checkpoint, Arc::new(CpuOps::new(2)), options, |_, _| {}).unwrap()
+    Transformer::load(checkpoint, ops, options, |_, _| {}).unwrap()
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! The project's chores. `cargo xtask help` lists them.
 
 mod bench;
+mod gpu_report;
 mod requirements;
 mod steps;
 mod test;
@@ -18,6 +19,8 @@ Chores:
   bench [PYTHON]   This machine's figures; with a Python that has xllamacpp, beside llama.cpp
   web              The browser package: wasm/dist
   web-test         Its tests in Node and in a browser, on the files of web_fixtures
+  gpu-report [KIND]
+                   The figures of a GPU, cuda or wgpu, for docs/performance.md [default: cuda]
   help             This text
 
 With CI=true a missing part of the machine is a failure; otherwise the steps that
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
             Some(_) => Ok(()),
             None => Err("no Rust here compiles to wasm".into()),
         },
+        ["gpu-report"] => gpu_report::run("cuda"),
+        ["gpu-report", kind] => gpu_report::run(kind),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

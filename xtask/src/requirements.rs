@@ -72,6 +72,21 @@ pub static CHROMIUM: Requirement = Requirement {
 /// Debian's would belong to Debian's Rust, which is seldom the one in use.
 const OF_THE_TOOLCHAIN: &[&str] = &[];
 
+/// Plays a GPU where there is none, so that kernels for GPUs are tested everywhere.
+pub static GRAPHICS: Requirement = Requirement {
+    name: "graphics driver",
+    why: "the kernels for GPUs run on one, be it in software",
+    // Drivers for Vulkan announce themselves there; Metal and DirectX are always present.
+    probes: &[
+        "ls /usr/share/vulkan/icd.d",
+        "ls /etc/vulkan/icd.d",
+        "sw_vers",
+        "cmd /c ver",
+    ],
+    debian: &["mesa-vulkan-drivers"],
+    otherwise: "install a driver for Vulkan",
+};
+
 /// Checks the format.
 pub static RUSTFMT: Requirement = Requirement {
     name: "rustfmt",

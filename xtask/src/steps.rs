@@ -66,6 +66,7 @@ fn cargo(step: &Step) -> Outcome {
     let status = Command::new(program)
         .args(step.cargo.split(' '))
         .current_dir(root())
+        .envs(runtime_dir())
         .status();
     match status {
         Ok(status) if status.success() => Outcome::Passed(start.elapsed()),
@@ -75,6 +76,21 @@ fn cargo(step: &Step) -> Outcome {
             Outcome::Failed(start.elapsed())
         }
     }
+}
+
+/// A folder of this user's own, which graphics drivers complain about the lack of.
+fn runtime_dir() -> Option<(&'static str, PathBuf)> {
+    const NAME: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(NAME).is_some() || !cfg!(unix) {
+        return None;
+    }
+    let folder = std::env::temp_dir().join("eaglet-xtask-runtime");
+    let made = Command::new("mkdir")
+        .args(["-p", "-m", "700"])
+        .arg(&folder)
+        .status();
+    made.is_ok_and(|made| made.success())
+        .then_some((NAME, folder))
 }
 
 /// The workspace, wherever the chore was called from.

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must pass before a change lands.
 
-use crate::requirements::{CC, CHROMIUM, CLIPPY, NODE, PIP, RUSTFMT, WASM};
+use crate::requirements::{CC, CHROMIUM, CLIPPY, GRAPHICS, NODE, PIP, RUSTFMT, WASM};
 use crate::steps::{self, Step};
 
 /// Cheap steps first. All that compile use the one release profile, so that a small
@@ -20,6 +20,12 @@ static STEPS: &[Step] = &[
         name: "default model",
         cargo: "run --release --locked --package eaglet -- pull",
         needs: &[&CC, &PIP],
+    },
+    // What the tests of GPUs will run on, and whether it computes rightly.
+    Step {
+        name: "devices",
+        cargo: "run --release --locked --package eaglet -- devices",
+        needs: &[&CC, &GRAPHICS],
     },
     Step {
         name: "tests",

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use eaglet_backends::DeviceSpec;
+use eaglet_backends::{DeviceSpec, Listed};
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -11,15 +11,48 @@ use crate::error::Failure;
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Runs `eaglet devices`.
+/// Runs `eaglet devices`. Every device is opened, which makes a GPU prove itself.
 pub fn run(_: &Args, _: &Context) -> Result<(), Failure> {
     let mut out = anstream::stdout();
-    for spec in [DeviceSpec::Cpu, DeviceSpec::Cuda(0), DeviceSpec::Wgpu(0)] {
-        let line = match eaglet_backends::open(spec, None) {
-            Ok(backend) => backend.description,
-            Err(error) => error.to_string(),
+    let mut taken = false;
+    for Listed { spec, found } in eaglet_backends::list() {
+        let name = spec.to_string();
+        let (what, works) = match found {
+            Err(error) => (error.to_string(), None),
+            Ok(found) => {
+                let name = match spec {
+                    DeviceSpec::Cpu => String::new(),
+                    _ => format!("{}: ", found.name),
+                };
+                (format!("{name}{}", found.details), Some(found.software))
+            }
         };
-        writeln!(out, "{:8}  {line}", spec.to_string()).map_err(Failure::output)?;
+        writeln!(out, "{name:8}  {what}").map_err(Failure::output)?;
+        if let Some(software) = works {
+            let verdict = verdict(spec, software, &mut taken);
+            writeln!(out, "{:8}  {verdict}", "").map_err(Failure::output)?;
+        }
     }
     Ok(())
+}
+
+/// Whether a device works, how fast it reads, and whether it is the one that `auto` takes.
+fn verdict(spec: DeviceSpec, software: bool, taken: &mut bool) -> String {
+    let bandwidth = eaglet_backends::open(spec, None).and_then(|backend| backend.bandwidth());
+    match bandwidth {
+        Err(error) => error.to_string(),
+        Ok(bandwidth) => {
+            let auto = match (software, *taken) {
+                (true, _) => "; never taken by itself, since it is the processor",
+                (false, true) => "",
+                (false, false) => "; what --device auto takes",
+            };
+            *taken |= !software;
+            let test = match spec {
+                DeviceSpec::Cpu => "",
+                _ => "passed its self-test, ",
+            };
+            format!("{test}reads {:.1} GB/s{auto}", bandwidth / 1e9)
+        }
+    }
 }

@@ -74,6 +74,9 @@ impl<'a> Found<'a> {
     /// Opens the device, and finds or fetches the model.
     pub fn new(args: &'a ModelArgs, context: &Context) -> Result<Self, Failure> {
         let backend = eaglet_backends::open(args.device, args.threads)?;
+        for device in &backend.skipped {
+            context.progress.note(format!("skipped: {device}"));
+        }
         let path = context.model(&args.model)?;
         Ok(Self {
             args,

@@ -37,6 +37,10 @@ struct Numbers {
     draft_s: f64,
     verify_s: f64,
     host_s: f64,
+    dispatches: u64,
+    uploads: u64,
+    readbacks: u64,
+    device_bytes: Option<u64>,
     peak_rss_bytes: Option<u64>,
 }
 
@@ -77,6 +81,10 @@ impl<'a> Report<'a> {
                 draft_s: stats.draft.as_secs_f64(),
                 verify_s: stats.verify.as_secs_f64(),
                 host_s: stats.host().as_secs_f64(),
+                dispatches: stats.asked.dispatches,
+                uploads: stats.asked.uploads,
+                readbacks: stats.asked.readbacks,
+                device_bytes: runtime.backend.ops.memory(),
                 peak_rss_bytes: memory::peak(),
             },
         }

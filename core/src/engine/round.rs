@@ -44,6 +44,7 @@ impl Session {
     /// The device or a drafter failed, or the model's output is not a number.
     pub async fn round(&mut self, watch: &mut dyn Watch) -> Result<Vec<Emission>> {
         let start = Instant::now();
+        let before = self.target.ops().counters();
         let (mut trees, drafted) = self.draft().await?;
         if trees.is_empty() {
             return Ok(Vec::new());
@@ -71,11 +72,13 @@ impl Session {
         let tokens = emissions.iter().map(|emission| emission.tokens.len()).sum();
         let plain = self.costs.estimate(emissions.len()) / emissions.len() as f64;
         self.worth.record(drafted, decode, tokens, plain);
+        let asked = self.target.ops().counters() - before;
         for emission in &emissions {
             let stats = &mut self.sequences[emission.sequence].stats;
             stats.draft += draft;
             stats.verify += verify;
             stats.decode += decode;
+            stats.asked += asked;
         }
         observed.map(|()| emissions)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ops::Counters;
 use crate::tree::Tree;
 
 /// Counts and times of one sequence since its last prompt. Times are those of the rounds
@@ -30,6 +31,8 @@ pub struct Stats {
     pub draft: Duration,
     /// Of that, time in the target's forward pass, logits and readback included.
     pub verify: Duration,
+    /// What all rounds asked of the device.
+    pub asked: Counters,
 }
 
 impl Stats {

@@ -10,6 +10,7 @@
 //! tokens of plain decoding. The default bodies promise it only as far as the burn
 //! backend does.
 
+mod counters;
 mod reference;
 mod rows;
 mod weight;
@@ -19,6 +20,7 @@ use std::pin::Pin;
 
 use burn::tensor::{DType, Device, Tensor};
 
+pub use counters::Counters;
 pub use reference::Reference;
 pub use rows::Rows;
 pub use weight::{Linear, Norm, Weight, same_layout};
@@ -71,6 +73,16 @@ pub struct KvLayer {
 pub trait Ops: Send + Sync {
     /// The burn device whose tensors these operations take and make.
     fn device(&self) -> &Device;
+
+    /// What was asked of the device since it was opened.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+
+    /// Bytes of device memory in use; nothing where tensors lie in the host's memory.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
 
     /// Copies matrices of one dtype and one width, stacked along their rows, into the
     /// layout this device likes. The parts become one weight `[sum of rows, cols]`.

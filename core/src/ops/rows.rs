@@ -1,5 +1,11 @@
 //! A flat list of rows: the only shape of work that a forward pass knows.
 
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::Result;
+
 /// Tokens to run through the model in one forward pass, ragged over sequences.
 ///
 /// A row sees, in this order, the first `prefixes[row]` slots of its sequence's table
@@ -25,6 +31,17 @@ pub struct Rows<'a> {
     pub path_slots: Vec<u32>,
     /// For each sequence, the slot of every committed position.
     pub tables: Vec<&'a [u32]>,
+    staged: Staged,
+}
+
+/// What a device made of the rows for its own use.
+#[derive(Clone, Default)]
+struct Staged(OnceLock<Arc<dyn Any + Send + Sync>>);
+
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.get().is_some() { "staged" } else { "" })
+    }
 }
 
 impl<'a> Rows<'a> {
@@ -40,12 +57,14 @@ impl<'a> Rows<'a> {
 
     /// Adds a sequence's table and returns the index that its rows name.
     pub fn add_table(&mut self, table: &'a [u32]) -> u32 {
+        self.staged = Staged::default();
         self.tables.push(table);
         self.tables.len() as u32 - 1
     }
 
     /// Adds a row that sees the first `prefix` slots of table `sequence`, then `path`.
     pub fn push(&mut self, token: u32, slot: u32, sequence: u32, prefix: u32, path: &[u32]) {
+        self.staged = Staged::default();
         self.tokens.push(token);
         self.positions.push(prefix + path.len() as u32 - 1);
         self.slots.push(slot);
@@ -63,5 +82,42 @@ impl<'a> Rows<'a> {
             &table[..self.prefixes[row] as usize],
             &self.path_slots[start..self.path_ends[row] as usize],
         )
+    }
+
+    /// The form that a device gives to rows, such as a buffer in its memory: made by the
+    /// first operation that asks and kept for the others of the pass.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn staged<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let known = self.staged.0.get().cloned();
+        if let Some(Ok(form)) = known.map(|form| form.downcast()) {
+            return Ok(form);
+        }
+        let form = Arc::new(make()?);
+        // Another device's form, if there is one, keeps its place.
+        let _ = self.staged.0.set(form.clone());
+        Ok(form)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_staged_form_is_made_once_and_again_after_a_change() {
+        let table = [3];
+        let mut rows = Rows::default();
+        rows.add_table(&table);
+        rows.push(0, 3, 0, 1, &[]);
+        let made = |rows: &Rows<'_>, value: u32| *rows.staged(|| Ok(value)).unwrap();
+        assert_eq!((made(&rows, 1), made(&rows, 2)), (1, 1));
+        assert_eq!(
+            *rows.staged(|| Ok("another device's")).unwrap(),
+            "another device's"
+        );
+        rows.push(0, 3, 0, 1, &[]);
+        assert_eq!(made(&rows, 3), 3);
     }
 }

@@ -155,12 +155,17 @@ pub fn best(logits: &[f32]) -> Result<u32> {
     let best = argmax(logits);
     match logits.get(best as usize) {
         Some(logit) if logit.is_finite() => Ok(best),
-        _ => Err(Error::Invalid(
-            "the model's output is not a number: its weights are damaged, or too large for \
-             this dtype"
-                .into(),
-        )),
+        _ => Err(not_a_number()),
     }
+}
+
+/// The error of logits that are NaN or infinite.
+pub fn not_a_number() -> Error {
+    Error::Invalid(
+        "the model's output is not a number: its weights are damaged, or too large for this \
+         dtype"
+            .into(),
+    )
 }
 
 /// The index of the largest value, the lowest one where several are equal. NaN wins over

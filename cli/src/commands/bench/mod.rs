@@ -17,8 +17,6 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use eaglet_backends::cpu::read_bandwidth;
-
 use self::contender::{Candidate, Contender};
 use self::measure::Plan;
 use self::report::Report;
@@ -133,8 +131,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             (questions, Subject::load(&args.model, context)?, source)
         }
     };
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let bandwidth = read_bandwidth(args.model.threads.unwrap_or(cores));
+    let bandwidth = subject.backend().bandwidth()?;
     let plan = Plan {
         subject: &subject,
         questions: &questions,

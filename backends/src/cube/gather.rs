@@ -1,0 +1,103 @@
+//! Rows of tables and of tensors, and the RMS norm of rows by itself.
+
+use cubecl::prelude::*;
+
+use super::decode::{Storage, quad, scales};
+use super::linear::across;
+
+/// Sizes of a launch of [`embed`].
+#[derive(Clone, Copy, Debug, CubeType, CubeLaunch)]
+pub struct Table {
+    /// Ids that are looked up.
+    pub count: usize,
+    /// Packets of a row of the table.
+    pub packets: usize,
+    /// Rows of this part of the table.
+    pub outputs: usize,
+    /// The id of the first of them.
+    pub first: usize,
+}
+
+/// Widens rows of a packed table: `ids` to `y`, `[count, packets * quads]`. Ids in other
+/// parts of the table are left alone. An invocation takes one packet.
+#[cube(launch_unchecked)]
+pub fn embed<W: Numeric, S: Float>(
+    weights: &[Vector<W, Const<4>>],
+    scale: &[S],
+    ids: &[u32],
+    y: &mut [Vector<f32, Const<4>>],
+    table: Table,
+    #[comptime] storage: Storage,
+) {
+    let item = ABSOLUTE_POS;
+    if item >= table.count * table.packets {
+        terminate!();
+    }
+    let row = item / table.packets;
+    let packet = item % table.packets;
+    let id = ids[row] as usize;
+    if id < table.first || id >= table.first + table.outputs {
+        terminate!();
+    }
+    let output = id - table.first;
+    let packed = weights[packet * table.outputs + output];
+    let (factor, min) = scales::<S>(scale, packet, table.outputs, output, storage);
+    let quads = comptime!(storage.quads());
+    #[unroll]
+    for q in 0..quads {
+        y[item * quads + q] = quad::<W>(packed, factor, min, q, storage);
+    }
+}
+
+/// Copies rows: `y` is `[chosen, width]` of `x`, `[rows, width]`.
+#[cube(launch_unchecked)]
+pub fn select_rows(x: &[f32], chosen: &[u32], y: &mut [f32], count: usize, width: usize) {
+    let item = ABSOLUTE_POS;
+    if item >= count * width {
+        terminate!();
+    }
+    y[item] = x[chosen[item / width] as usize * width + item % width];
+}
+
+/// RMS norm of `x`, `[rows, quads]`, a workgroup of `units` a row.
+#[cube(launch_unchecked)]
+pub fn norm(
+    x: &[Vector<f32, Const<4>>],
+    gain: &[Vector<f32, Const<4>>],
+    y: &mut [Vector<f32, Const<4>>],
+    quads: usize,
+    epsilon: f32,
+    #[comptime] units: usize,
+) {
+    let unit = UNIT_POS as usize;
+    let start = CUBE_POS * quads;
+    let mut squares = Shared::<[f32]>::new_slice(units);
+    let mut sum = Vector::<f32, Const<4>>::new(0.0);
+    for k in range_stepped(unit, quads, units) {
+        let v = x[start + k];
+        sum = fma(v, v, sum);
+    }
+    squares[unit] = across(sum);
+    sync_cube();
+    let mut total = f32::new(0.0);
+    for i in 0..units {
+        total += squares[i];
+    }
+    let mean = total / f32::cast_from(quads * 4);
+    let root = f32::new(1.0) / (mean + epsilon).sqrt();
+    for k in range_stepped(unit, quads, units) {
+        y[start + k] = x[start + k] * Vector::new(root) * gain[k];
+    }
+}
+
+/// `silu(g) * u` of `both`, `[rows, 2 width]` with `g` before `u`, to `[rows, width]`.
+#[cube(launch_unchecked)]
+pub fn gate(both: &[f32], y: &mut [f32], rows: usize, width: usize) {
+    let item = ABSOLUTE_POS;
+    if item >= rows * width {
+        terminate!();
+    }
+    let at = item / width * (2 * width) + item % width;
+    let value = both[at];
+    y[item] = value / (f32::new(1.0) + (-value).exp()) * both[at + width];
+}

@@ -1,0 +1,216 @@
+//! A device as kernels see it: its queue, its limits, and what was asked of it so far.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+
+use burn_cubecl::CubeRuntime;
+use cubecl::client::ComputeClient;
+use cubecl::prelude::{CubeCount, CubeDim};
+use cubecl::server::Handle;
+use eaglet_core::error::{Error, Result};
+use eaglet_core::ops::Counters;
+
+/// What kernels are cut to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Invocations of a workgroup that kernels may count on.
+    pub units: u32,
+    /// Parts into which a linear layer cuts its sums along k, so that narrow layers fill a
+    /// wide device. Fixed for a device: the parts decide the order of sums.
+    pub splits: u32,
+    /// Whether kernels can read and write half-precision numbers.
+    pub half: bool,
+    /// Bytes of the largest buffer that a kernel can be given.
+    pub binding: usize,
+    /// Whether a processor plays the device.
+    pub software: bool,
+}
+
+/// What went wrong on a device behind the back of whoever queued it, once it did.
+#[derive(Clone, Debug, Default)]
+pub struct Fault(Arc<OnceLock<String>>);
+
+impl Fault {
+    /// Keeps the first message: what follows it follows from it.
+    pub fn set(&self, message: String) {
+        let _ = self.0.set(message);
+    }
+
+    /// Whether nothing went wrong.
+    ///
+    /// # Errors
+    /// Something did.
+    pub fn check(&self) -> Result<()> {
+        match self.0.get() {
+            Some(message) => Err(Error::Device(message.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a future of the runtime gives: it panics where a device is lost under its hands.
+async fn guarded<T>(future: impl Future<Output = T>) -> Result<T> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(move |context| {
+        // Nothing is used of the future after a panic.
+        let polled = AssertUnwindSafe(|| future.as_mut().poll(context));
+        match catch_unwind(polled) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Error::Device("the device was lost".into()))),
+        }
+    })
+    .await
+}
+
+/// A device's queue, limits and counters.
+pub struct Gpu<R: CubeRuntime> {
+    /// Where kernels and copies are queued.
+    pub client: ComputeClient<R>,
+    /// Burn's name of the device.
+    pub device: R::CubeDevice,
+    /// What kernels are cut to.
+    pub limits: Limits,
+    /// What the driver complained of.
+    pub fault: Fault,
+    dispatches: AtomicU64,
+    uploads: AtomicU64,
+    readbacks: AtomicU64,
+}
+
+impl<R: CubeRuntime> Gpu<R> {
+    /// A device with kernels for real GPUs, or, with `software`, for a processor that
+    /// plays one.
+    pub fn new(device: R::CubeDevice, software: bool, fault: Fault) -> Self {
+        let client = R::client(&device);
+        let properties = client.properties();
+        let units = properties.hardware.max_units_per_cube.min(256);
+        let half = cubecl::ir::ElemType::Float(cubecl::ir::FloatKind::F16);
+        let limits = Limits {
+            units: units.min(if software { 64 } else { 256 }),
+            splits: if software {
+                1
+            } else {
+                (units / LANES).clamp(1, 4)
+            },
+            half: properties.supports_type(half),
+            binding: usize::try_from(properties.memory.max_page_size).unwrap_or(usize::MAX),
+            software,
+        };
+        Self {
+            client,
+            device,
+            limits,
+            fault,
+            dispatches: AtomicU64::new(0),
+            uploads: AtomicU64::new(0),
+            readbacks: AtomicU64::new(0),
+        }
+    }
+
+    /// Room for `bytes` bytes.
+    ///
+    /// # Errors
+    /// No buffer of this device is that large.
+    pub fn reserve(&self, bytes: usize) -> Result<Handle> {
+        self.check_binding(bytes)?;
+        Ok(self.client.empty(bytes))
+    }
+
+    /// A copy of `bytes` on the device.
+    ///
+    /// # Errors
+    /// As [`Gpu::reserve`].
+    pub fn upload(&self, bytes: &[u8]) -> Result<Handle> {
+        self.check_binding(bytes.len())?;
+        self.uploads.fetch_add(1, Relaxed);
+        let handle = self.client.create_from_slice(bytes);
+        self.fault.check()?;
+        Ok(handle)
+    }
+
+    /// Hands over what was queued, without waiting for it.
+    ///
+    /// # Errors
+    /// Something failed already.
+    pub fn flush(&self) -> Result<()> {
+        let handed = self.client.flush();
+        self.fault.check()?;
+        handed.map_err(|e| Error::Device(e.to_string()))
+    }
+
+    /// Waits for all that was queued.
+    ///
+    /// # Errors
+    /// Something of it failed.
+    pub async fn finish(&self) -> Result<()> {
+        self.count_readback();
+        let done = guarded(self.client.sync()).await;
+        self.fault.check()?;
+        done?.map_err(|e| Error::Device(e.to_string()))
+    }
+
+    /// Whether a kernel can be given a buffer of `bytes` bytes.
+    ///
+    /// # Errors
+    /// No buffer of this device is that large.
+    pub fn check_binding(&self, bytes: usize) -> Result<()> {
+        let most = self.limits.binding;
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(Error::Device(format!(
+            "{bytes} bytes are needed in one piece, and this device gives at most {most}: \
+             ask for a smaller context, or use --device cpu"
+        )))
+    }
+
+    /// All of a buffer, on the host. One readback.
+    ///
+    /// # Errors
+    /// The device failed, now or in what was queued before.
+    pub async fn read(&self, handle: Handle) -> Result<Vec<u8>> {
+        self.count_readback();
+        self.fault.check()?;
+        let read = guarded(self.client.read_async(vec![handle])).await;
+        // The cause, rather than what came of it.
+        self.fault.check()?;
+        let mut read = read?.map_err(|e| Error::Device(e.to_string()))?;
+        let bytes = read.pop();
+        bytes
+            .map(|bytes| bytes.to_vec())
+            .ok_or_else(|| Error::Device("the device gave nothing back".into()))
+    }
+
+    /// Notes kernels that are queued.
+    pub fn count_dispatches(&self, count: u64) {
+        self.dispatches.fetch_add(count, Relaxed);
+    }
+
+    /// Notes a wait for the device.
+    pub fn count_readback(&self) {
+        self.readbacks.fetch_add(1, Relaxed);
+    }
+
+    /// What was counted since the device was opened.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            dispatches: self.dispatches.load(Relaxed),
+            uploads: self.uploads.load(Relaxed),
+            readbacks: self.readbacks.load(Relaxed),
+        }
+    }
+
+    /// Workgroups for `items` independent items, in two dimensions where one is too short.
+    pub fn spread(&self, items: usize) -> (CubeCount, CubeDim) {
+        let units = self.limits.units.min(64);
+        let groups = items.div_ceil(units as usize);
+        let columns = groups.min(u16::MAX as usize);
+        let count = CubeCount::new_2d(columns as u32, groups.div_ceil(columns.max(1)) as u32);
+        (count, CubeDim::new_1d(units))
+    }
+}
+
+/// Outputs of a linear layer that a workgroup computes side by side.
+pub const LANES: u32 = 32;

@@ -1,0 +1,140 @@
+//! Rotation, the cache, attention.
+
+use burn::tensor::{DType, Tensor};
+use cubecl::prelude::*;
+use eaglet_core::error::Result;
+use eaglet_core::ops::{HeadNorms, Heads, KvLayer, Rotary};
+use half::f16;
+
+use super::{Buffer, whole};
+use crate::cube::CubeOps;
+use crate::cube::attention;
+use crate::cube::rotary;
+use crate::cube::rows::Staged;
+use crate::cube::tensors::{Kind, arg, packed};
+
+impl<K: Kind> CubeOps<K> {
+    pub(in crate::cube) fn run_rotate(
+        &self,
+        qkv: &Tensor<2>,
+        heads: Heads,
+        rotary: &Rotary,
+        norms: Option<&HeadNorms>,
+        cache: &mut KvLayer,
+        rows: &Staged,
+    ) -> Result<Tensor<2>> {
+        let count = qkv.dims()[0];
+        let qkv = self.buffer(qkv)?;
+        // Rows of angles may lie apart: burn aligns them on some devices.
+        let (cos, sin) = (
+            K::unwrap(rotary.cos.clone())?,
+            K::unwrap(rotary.sin.clone())?,
+        );
+        let stride = cos.meta.strides()[0];
+        let norm = norms.map(|n| Ok((self.buffer(&n.query.weight)?, self.buffer(&n.key.weight)?)));
+        let norm = norm.transpose()?;
+        let (query_norm, key_norm) = norm.as_ref().map_or((&qkv, &qkv), |(q, k)| (q, k));
+        let epsilon = |pick: fn(&HeadNorms) -> f32| norms.map_or(0.0, pick);
+        let keys = self.owned(cache.keys.extract())?;
+        let values = self.owned(cache.values.extract())?;
+        let queries = self.room(count, heads.query * heads.dim)?;
+        let plan = rotary::Plan {
+            query: heads.query,
+            kv: heads.kv,
+            dim: heads.dim,
+            norms: norms.is_some(),
+        };
+        let pairs = (heads.query + 2 * heads.kv) * heads.dim / 2;
+        let (cubes, dim) = self.gpu.spread(count * pairs);
+        let sizes = rotary::SizesLaunch::new(
+            count,
+            stride,
+            epsilon(|n| n.query.epsilon),
+            epsilon(|n| n.key.epsilon),
+        );
+        macro_rules! launch {
+            ($element:ty) => {
+                // SAFETY: positions and slots are those of rows that the model checked.
+                unsafe {
+                    rotary::rotate::launch_unchecked::<$element, K::Runtime>(
+                        &self.gpu.client,
+                        cubes,
+                        dim,
+                        arg(&qkv),
+                        arg(&cos),
+                        arg(&sin),
+                        arg(query_norm),
+                        arg(key_norm),
+                        whole(&rows.buffer, 4),
+                        arg(&queries),
+                        arg(&keys),
+                        arg(&values),
+                        sizes,
+                        plan,
+                    )
+                }
+            };
+        }
+        self.gpu.count_dispatches(1);
+        match keys.dtype {
+            DType::F16 => launch!(f16),
+            _ => launch!(f32),
+        }
+        (cache.keys, cache.values) = (K::wrap(keys), K::wrap(values));
+        Ok(K::wrap(queries))
+    }
+
+    /// A cache's buffer to write into: its own, or a copy where somebody else holds it too.
+    fn owned(&self, tensor: Tensor<3>) -> Result<Buffer<K>> {
+        let buffer = packed::<K, 3>(tensor, &self.gpu)?;
+        if buffer.can_mut() {
+            return Ok(buffer);
+        }
+        self.gpu.count_dispatches(1);
+        Ok(buffer.copy())
+    }
+
+    pub(in crate::cube) fn run_attention(
+        &self,
+        queries: &Tensor<2>,
+        heads: Heads,
+        cache: &KvLayer,
+        rows: &Staged,
+    ) -> Result<Tensor<2>> {
+        let count = queries.dims()[0];
+        let queries = self.buffer(queries)?;
+        let (keys, values) = (self.buffer(&cache.keys)?, self.buffer(&cache.values)?);
+        let mixed = self.room(count, heads.query * heads.dim)?;
+        let tile = self.gpu.limits.units.min(64);
+        let plan = attention::Plan {
+            query: heads.query,
+            kv: heads.kv,
+            dim: heads.dim,
+            tile: tile as usize,
+        };
+        macro_rules! launch {
+            ($element:ty) => {
+                // SAFETY: the slots that rows see are slots of the cache.
+                unsafe {
+                    attention::attend::launch_unchecked::<$element, K::Runtime>(
+                        &self.gpu.client,
+                        CubeCount::new_2d(heads.query as u32, count as u32),
+                        CubeDim::new_1d(tile),
+                        arg(&queries),
+                        arg(&keys),
+                        arg(&values),
+                        whole(&rows.buffer, 4),
+                        arg(&mixed),
+                        plan,
+                    )
+                }
+            };
+        }
+        self.gpu.count_dispatches(1);
+        match keys.dtype {
+            DType::F16 => launch!(f16),
+            _ => launch!(f32),
+        }
+        Ok(K::wrap(mixed))
+    }
+}

@@ -1,0 +1,51 @@
+//! From operations to launches: buffers, grids, and which variant of a kernel.
+
+mod attention;
+mod gather;
+mod largest;
+mod linear;
+
+use burn::tensor::{DType, Tensor};
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+use cubecl::server::Handle;
+use eaglet_core::error::Result;
+
+use super::CubeOps;
+use super::tensors::{Kind, empty, packed};
+
+pub use linear::Layer;
+
+type Buffer<K> = CubeTensor<<K as Kind>::Runtime>;
+
+/// All of a buffer of `R`, whatever it holds, as an argument of a kernel.
+fn whole<R: Runtime>(handle: &Handle, size: usize) -> BufferArg<R> {
+    // SAFETY: the length is the buffer's own.
+    unsafe { BufferArg::from_raw_parts(handle.clone(), handle.size() as usize / size) }
+}
+
+impl<K: Kind> CubeOps<K> {
+    /// The buffer of a tensor, its rows one after another.
+    fn buffer<const D: usize>(&self, tensor: &Tensor<D>) -> Result<Buffer<K>> {
+        packed::<K, D>(tensor.clone(), &self.gpu)
+    }
+
+    /// A new f32 tensor of undefined values.
+    fn room(&self, rows: usize, width: usize) -> Result<Buffer<K>> {
+        empty(&self.gpu, [rows, width], DType::F32)
+    }
+
+    pub(in crate::cube) async fn run_read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
+        let [rows, width] = x.dims();
+        let words = self.words(self.buffer(&x)?.handle).await?;
+        Ok(words[..rows * width]
+            .iter()
+            .map(|&word| f32::from_bits(word))
+            .collect())
+    }
+
+    async fn words(&self, handle: Handle) -> Result<Vec<u32>> {
+        let bytes = self.gpu.read(handle).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+}

@@ -1,0 +1,214 @@
+//! GPUs: burn's CubeCL tensors, with fused operations of our own over their buffers.
+//!
+//! Kernels are written once, in Rust that CubeCL compiles at run time: to WGSL for wgpu and
+//! to CUDA C++ for NVIDIA. All are row-invariant (see `eaglet_core::ops`).
+
+mod attention;
+mod bandwidth;
+mod decode;
+mod gather;
+mod gpu;
+mod largest;
+mod launch;
+mod linear;
+mod rotary;
+mod rows;
+mod tensors;
+mod weight;
+
+use std::sync::Arc;
+
+use burn::tensor::{DType, Device, Tensor};
+use eaglet_core::error::{Error, Result};
+use eaglet_core::ops::{
+    Async, Counters, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
+    same_layout,
+};
+use eaglet_core::weights::Matrix;
+
+use gpu::Gpu;
+pub use gpu::{Fault, Limits};
+use launch::Layer;
+use linear::Finish;
+use rows::Staged;
+pub use tensors::*;
+use weight::Packed;
+
+/// Fused operations on one GPU.
+pub struct CubeOps<K: Kind> {
+    device: Device,
+    gpu: Gpu<K::Runtime>,
+}
+
+impl<K: Kind> CubeOps<K> {
+    /// Operations on a device of burn's. `software` says that a processor plays the GPU,
+    /// which wants other sizes; `fault` is where the driver's complaints arrive.
+    pub fn new(device: RuntimeDevice<K>, software: bool, fault: Fault) -> Self {
+        Self {
+            device: K::device(&device),
+            gpu: Gpu::new(device, software, fault),
+        }
+    }
+
+    /// What kernels are cut to.
+    pub fn limits(&self) -> Limits {
+        self.gpu.limits
+    }
+
+    /// For what has no kernel here: head sizes that are not multiples of four.
+    fn reference(&self) -> Reference {
+        Reference(self.device.clone())
+    }
+
+    /// The cache's dtype on this device.
+    fn cache_dtype(&self, wanted: DType) -> DType {
+        match self.gpu.limits.half {
+            true => wanted,
+            false => DType::F32,
+        }
+    }
+
+    fn staged(&self, rows: &Rows<'_>) -> Result<Arc<Staged>> {
+        rows.staged(|| Staged::new(&self.gpu, rows))
+    }
+}
+
+impl<K: Kind> Ops for CubeOps<K> {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn counters(&self) -> Counters {
+        self.gpu.counters()
+    }
+
+    fn memory(&self) -> Option<u64> {
+        let usage = self.gpu.client.memory_usage();
+        usage.ok().map(|usage| usage.bytes_in_use)
+    }
+
+    fn pack(&self, parts: &[Matrix<'_>]) -> Result<Weight> {
+        let (inputs, dtype) = same_layout(parts)?;
+        let packed = Packed::new(&self.gpu, parts, dtype, inputs)?;
+        let (outputs, bytes) = (packed.outputs, packed.bytes());
+        Ok(Weight::new(outputs, inputs, dtype, bytes, packed))
+    }
+
+    fn kv_layer(&self, slots: usize, heads: Heads, dtype: DType) -> Result<KvLayer> {
+        let dtype = self.cache_dtype(dtype);
+        let bytes = slots.saturating_mul(heads.kv * heads.dim * dtype.size());
+        self.gpu.check_binding(bytes)?;
+        let zeros = || Tensor::zeros([slots, heads.kv, heads.dim], (&self.device, dtype));
+        let layer = KvLayer {
+            keys: zeros(),
+            values: zeros(),
+        };
+        self.gpu.count_dispatches(2);
+        self.gpu.flush().map_err(|error| {
+            Error::Device(format!(
+                "no room for a layer's cache, twice {bytes} bytes: ask for a smaller context \
+                 ({error})"
+            ))
+        })?;
+        Ok(layer)
+    }
+
+    fn embed(&self, table: &Weight, tokens: &[u32]) -> Result<Tensor<2>> {
+        self.run_embed(table.packed()?, tokens)
+    }
+
+    fn norm(&self, x: &Tensor<2>, norm: &Norm) -> Result<Tensor<2>> {
+        match x.dims()[1].is_multiple_of(4) {
+            true => self.run_norm(x, norm),
+            false => self.reference().norm(x, norm),
+        }
+    }
+
+    fn norm_linear(
+        &self,
+        x: &Tensor<2>,
+        norm: Option<&Norm>,
+        linear: &Linear,
+    ) -> Result<Tensor<2>> {
+        let layer = Layer {
+            norm,
+            weight: linear.weight.packed()?,
+            bias: linear.bias.as_ref(),
+            residual: None,
+            finish: Finish::Store,
+        };
+        self.run_linear(x, &layer)
+    }
+
+    fn linear_add(&self, x: &Tensor<2>, linear: &Linear, residual: Tensor<2>) -> Result<Tensor<2>> {
+        let layer = Layer {
+            norm: None,
+            weight: linear.weight.packed()?,
+            bias: linear.bias.as_ref(),
+            residual: Some(&residual),
+            finish: Finish::Store,
+        };
+        self.run_linear(x, &layer)
+    }
+
+    fn norm_gate_up(&self, x: &Tensor<2>, norm: &Norm, gate_up: &Weight) -> Result<Tensor<2>> {
+        let weight: &Packed = gate_up.packed()?;
+        let mut layer = Layer {
+            norm: Some(norm),
+            weight,
+            bias: None,
+            residual: None,
+            finish: Finish::Gate,
+        };
+        if weight.parts.len() == 1 {
+            return self.run_linear(x, &layer);
+        }
+        // Gate and up are in different buffers: take the product apart from the layer.
+        layer.finish = Finish::Store;
+        let both = self.run_linear(x, &layer)?;
+        self.run_gate(&both)
+    }
+
+    fn rotate_and_cache(
+        &self,
+        qkv: Tensor<2>,
+        heads: Heads,
+        rotary: &Rotary,
+        norms: Option<&HeadNorms>,
+        cache: &mut KvLayer,
+        rows: &Rows<'_>,
+    ) -> Result<Tensor<2>> {
+        let staged = self.staged(rows)?;
+        self.run_rotate(&qkv, heads, rotary, norms, cache, &staged)
+    }
+
+    fn path_attention(
+        &self,
+        queries: &Tensor<2>,
+        heads: Heads,
+        cache: &KvLayer,
+        rows: &Rows<'_>,
+    ) -> Result<Tensor<2>> {
+        if !heads.dim.is_multiple_of(4) {
+            return self.reference().path_attention(queries, heads, cache, rows);
+        }
+        let staged = self.staged(rows)?;
+        self.run_attention(queries, heads, cache, &staged)
+    }
+
+    fn select(&self, x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
+        self.run_select(x, chosen)
+    }
+
+    fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<u32>> {
+        Box::pin(self.run_argmax(logits))
+    }
+
+    fn top_k<'a>(&'a self, logits: &'a Tensor<2>, k: usize) -> Async<'a, Vec<Vec<(u32, f32)>>> {
+        Box::pin(self.run_top_k(logits, k))
+    }
+
+    fn read(&self, x: Tensor<2>) -> Async<'_, Vec<f32>> {
+        Box::pin(self.run_read(x))
+    }
+}

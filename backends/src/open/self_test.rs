@@ -1,0 +1,277 @@
+//! Known answers that a GPU must give before it is trusted with a model.
+//!
+//! Drivers and compilers of kernels have faults that no error tells. So every operation
+//! runs once in every dtype, on little data, beside its reference body on the CPU; and
+//! rows run alone and in company, which must not change a bit of them.
+
+use std::path::Path;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use eaglet_core::error::{Error, Result};
+use eaglet_core::ops::{
+    HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
+};
+use eaglet_core::sample::uniform;
+use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
+
+/// Columns and rows of the weights: no multiple of a workgroup.
+const INPUTS: usize = 96;
+const OUTPUTS: usize = 44;
+/// More rows than the largest tile has.
+const ROWS: usize = 9;
+const HEADS: Heads = Heads {
+    query: 4,
+    kv: 2,
+    dim: 16,
+};
+/// More positions than a tile of attention has.
+const POSITIONS: usize = 70;
+
+/// How far a result may be from the reference, as a share of its largest value: the order
+/// of sums, and the exponentials of GPUs.
+const TOLERANCE: f32 = 1e-4;
+
+/// Runs every operation.
+///
+/// # Errors
+/// What was wrong first: the operation, the dtype and the error found.
+pub fn self_test(ops: &dyn Ops) -> Result<()> {
+    let reference = Reference(Device::flex());
+    for dtype in Dtype::ALL {
+        weights(ops, &reference, dtype)?;
+    }
+    for dtype in [DType::F32, DType::F16] {
+        attention(ops, &reference, dtype)?;
+    }
+    choices(ops, &reference)
+}
+
+/// What a test is made of, on a device.
+struct On<'a>(&'a dyn Ops);
+
+impl On<'_> {
+    fn matrix(&self, seed: u64, rows: usize, cols: usize) -> Tensor<2> {
+        let values = TensorData::new(spread(seed, rows * cols), [rows, cols]);
+        Tensor::from_data(values, self.0.device())
+    }
+
+    fn vector(&self, seed: u64, len: usize) -> Tensor<1> {
+        Tensor::from_data(TensorData::new(spread(seed, len), [len]), self.0.device())
+    }
+
+    fn norm(&self, seed: u64, len: usize) -> Norm {
+        Norm {
+            weight: self.vector(seed, len),
+            epsilon: 1e-5,
+        }
+    }
+
+    fn weight(&self, dtype: Dtype) -> Result<Weight> {
+        let values = spread(1, OUTPUTS * INPUTS);
+        let view = TensorView {
+            name: "known".into(),
+            shape: vec![OUTPUTS, INPUTS],
+            format: BlockFormat::F32,
+            bytes: bytemuck::cast_slice(&values).into(),
+        };
+        self.0
+            .pack(&[Matrix::new(Path::new("self-test"), view, dtype)?])
+    }
+
+    fn read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
+        pollster::block_on(self.0.read(x))
+    }
+}
+
+/// `count` values between -1 and 1, the same everywhere.
+fn spread(seed: u64, count: usize) -> Vec<f32> {
+    let value = |i| (2.0 * uniform(seed, i) - 1.0) as f32;
+    (0..count as u64).map(value).collect()
+}
+
+/// Linear layers and the embedding in one dtype.
+fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
+    type Run = fn(&On<'_>, &Weight, &Tensor<2>) -> Result<Tensor<2>>;
+    let runs: [(&str, Run); 4] = [
+        ("a linear layer", |on, weight, x| {
+            let linear = Linear {
+                weight: weight.clone(),
+                bias: Some(on.vector(2, OUTPUTS)),
+            };
+            on.0.norm_linear(x, Some(&on.norm(3, INPUTS)), &linear)
+        }),
+        ("a linear layer with a residual", |on, weight, x| {
+            let residual = on.matrix(5, x.dims()[0], OUTPUTS);
+            on.0.linear_add(x, &weight.clone().into(), residual)
+        }),
+        ("a gated layer", |on, weight, x| {
+            on.0.norm_gate_up(x, &on.norm(3, INPUTS), weight)
+        }),
+        ("an embedding", |on, weight, x| {
+            let tokens: Vec<u32> = (0..x.dims()[0] as u32).map(|row| row * 43 % 44).collect();
+            on.0.embed(weight, &tokens)
+        }),
+    ];
+    let (device, host) = (On(ops), On(reference));
+    let (here, there) = (device.weight(dtype)?, host.weight(dtype)?);
+    for (name, run) in runs {
+        let what = format!("{name} in {dtype}");
+        let together = device.read(run(&device, &here, &device.matrix(4, ROWS, INPUTS))?)?;
+        let known = host.read(run(&host, &there, &host.matrix(4, ROWS, INPUTS))?)?;
+        compare(&what, &together, &known)?;
+        for rows in [1, 3] {
+            let alone = device.read(run(&device, &here, &device.matrix(4, rows, INPUTS))?)?;
+            same_bits(&what, &alone, &together[..alone.len()])?;
+        }
+    }
+    Ok(())
+}
+
+/// Rotation, the cache in one dtype, and attention over tables and paths.
+fn attention(ops: &dyn Ops, reference: &Reference, dtype: DType) -> Result<()> {
+    let all = attend(ops, dtype, ROWS)?;
+    let what = format!("attention with a cache in {dtype:?}");
+    let known = attend(reference, dtype, ROWS)?;
+    // Rounding to half precision may fall to either side of a tie.
+    let tolerance = if dtype == DType::F16 { 1e-3 } else { TOLERANCE };
+    compare_within(&what, &all, &known, tolerance)?;
+    let alone = attend(ops, dtype, 1)?;
+    same_bits(&what, &alone, &all[..alone.len()])
+}
+
+/// Fills a cache with a text, then runs some rows that branch off it.
+fn attend(ops: &dyn Ops, dtype: DType, branches: usize) -> Result<Vec<f32>> {
+    let on = On(ops);
+    let norm = |seed| on.norm(seed, HEADS.dim);
+    let norms = HeadNorms {
+        query: norm(11),
+        key: norm(12),
+    };
+    let rotary = Rotary {
+        cos: on.matrix(13, POSITIONS + 2, HEADS.dim / 2),
+        sin: on.matrix(14, POSITIONS + 2, HEADS.dim / 2),
+    };
+    let width = (HEADS.query + 2 * HEADS.kv) * HEADS.dim;
+    let mut cache: KvLayer = ops.kv_layer(POSITIONS + ROWS, HEADS, dtype)?;
+    let mut pass = |seed, rows: &Rows<'_>| {
+        let qkv = on.matrix(seed, rows.len(), width);
+        let norms = Some(&norms);
+        let queries = ops.rotate_and_cache(qkv, HEADS, &rotary, norms, &mut cache, rows)?;
+        on.read(ops.path_attention(&queries, HEADS, &cache, rows)?)
+    };
+    // Slots in no order: where keys lie must not matter.
+    let table: Vec<u32> = (0..POSITIONS as u32)
+        .map(|i| i * 37 % POSITIONS as u32)
+        .collect();
+    let mut text = Rows::default();
+    let sequence = text.add_table(&table);
+    for (i, &slot) in table.iter().enumerate() {
+        text.push(0, slot, sequence, i as u32 + 1, &[]);
+    }
+    pass(15, &text)?;
+    let mut tree = Rows::default();
+    let sequence = tree.add_table(&table);
+    let root = POSITIONS as u32;
+    tree.push(0, root, sequence, POSITIONS as u32, &[root]);
+    for slot in (root + 1..).take(branches - 1) {
+        tree.push(0, slot, sequence, POSITIONS as u32, &[root, slot]);
+    }
+    pass(16, &tree)
+}
+
+/// The largest of rows, chosen rows, norms by themselves.
+fn choices(ops: &dyn Ops, reference: &Reference) -> Result<()> {
+    let wide = 1003;
+    let best = |ops: &dyn Ops| -> Result<_> {
+        let logits = On(ops).matrix(21, 3, wide);
+        let ids = pollster::block_on(ops.argmax(&logits))?;
+        Ok((ids, pollster::block_on(ops.top_k(&logits, 5))?))
+    };
+    let ((ids, top), (known_ids, known_top)) = (best(ops)?, best(reference)?);
+    if ids != known_ids {
+        return Err(wrong("argmax", &format!("{ids:?}, not {known_ids:?}")));
+    }
+    let of =
+        |top: &[Vec<(u32, f32)>]| -> (Vec<u32>, Vec<f32>) { top.iter().flatten().copied().unzip() };
+    let ((ids, logs), (known_ids, known_logs)) = (of(&top), of(&known_top));
+    if ids != known_ids {
+        return Err(wrong("top-k", &format!("{ids:?}, not {known_ids:?}")));
+    }
+    compare("log-softmax", &logs, &known_logs)?;
+    let pick = |ops: &dyn Ops| {
+        let on = On(ops);
+        let x = ops.select(&on.matrix(22, 5, INPUTS), &[4, 0, 4])?;
+        on.read(ops.norm(&x, &on.norm(23, INPUTS))?)
+    };
+    compare("a norm", &pick(ops)?, &pick(reference)?)
+}
+
+fn compare(what: &str, found: &[f32], known: &[f32]) -> Result<()> {
+    compare_within(what, found, known, TOLERANCE)
+}
+
+fn compare_within(what: &str, found: &[f32], known: &[f32], tolerance: f32) -> Result<()> {
+    if found.len() != known.len() {
+        return Err(wrong(
+            what,
+            &format!("{} values, not {}", found.len(), known.len()),
+        ));
+    }
+    let size = known
+        .iter()
+        .fold(1e-30, |most: f32, value| most.max(value.abs()));
+    // NaN must not pass for small.
+    let off = |(a, b): (&f32, &f32)| (a - b).abs().total_cmp(&(tolerance * size)).is_gt();
+    match found.iter().zip(known).position(off) {
+        Some(at) => {
+            let (found, known) = (found[at], known[at]);
+            Err(wrong(
+                what,
+                &format!("{found} where {known} was known, at {at}"),
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+fn same_bits(what: &str, alone: &[f32], together: &[f32]) -> Result<()> {
+    let differs = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
+    match alone.iter().zip(together).position(differs) {
+        Some(at) => {
+            let (alone, together) = (alone[at], together[at]);
+            let found = format!("{alone} alone, {together} beside other rows, at {at}");
+            Err(wrong(what, &found))
+        }
+        None => Ok(()),
+    }
+}
+
+fn wrong(what: &str, found: &str) -> Error {
+    Error::Device(format!("{what} is wrong: {found}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_passes_and_nan_does_not() {
+        // Burn's own matrix product may sum rows in other orders in company.
+        let reference = Reference(Device::flex());
+        choices(&reference, &reference).unwrap();
+        let nan = compare("it", &[f32::NAN], &[0.5]).unwrap_err().to_string();
+        assert!(nan.contains("NaN where 0.5 was known"), "{nan}");
+        assert!(compare("it", &[0.5], &[0.5, 0.5]).is_err());
+        assert!(same_bits("it", &[0.0], &[-0.0]).is_err());
+    }
+
+    #[test]
+    fn the_kernels_of_the_cpu_pass_where_they_are_exact() {
+        let cpu = crate::cpu::CpuOps::new(1);
+        let reference = Reference(Device::flex());
+        for dtype in [Dtype::F32, Dtype::F16] {
+            weights(&cpu, &reference, dtype).unwrap();
+        }
+        attention(&cpu, &reference, DType::F32).unwrap();
+    }
+}

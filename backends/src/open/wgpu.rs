@@ -1,0 +1,197 @@
+//! GPUs through wgpu: Vulkan, Metal and DirectX 12.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cubecl::wgpu::{RuntimeOptions, WgpuDevice, WgpuSetup, init_device};
+use eaglet_core::error::{Error, Result};
+use wgpu::{Adapter, Backends, DeviceType, Features, Instance, InstanceDescriptor};
+
+use super::{Backend, DeviceSpec, Found, backend};
+use crate::cube::{CubeOps, Fault, Wgpu};
+
+/// Files of Linux's drivers, one of which every real GPU has: graphics drivers of the
+/// kernel, NVIDIA's, Windows behind a virtual machine, Arm's, Qualcomm's.
+const DRIVERS: [&str; 5] = [
+    "/dev/dri",
+    "/dev/nvidiactl",
+    "/dev/dxg",
+    "/dev/mali0",
+    "/dev/kgsl-3d0",
+];
+
+/// Whether there can be an adapter that no processor plays.
+pub fn is_likely() -> bool {
+    !cfg!(target_os = "linux") || DRIVERS.iter().any(|file| Path::new(file).exists())
+}
+
+/// Every adapter, best first.
+pub fn list() -> Result<Vec<Found>> {
+    Ok(adapters()?.1.iter().map(found).collect())
+}
+
+/// Opens an adapter, by its place in [`list`].
+pub fn open(index: usize) -> Result<Backend> {
+    let (instance, mut adapters) = adapters()?;
+    if index >= adapters.len() {
+        return Err(Error::Invalid(format!(
+            "this machine has {} of its kind, counted from 0; see `eaglet devices`",
+            adapters.len()
+        )));
+    }
+    let adapter = adapters.swap_remove(index);
+    let found = found(&adapter);
+    let opened = opened(index, instance, adapter)?;
+    let ops = CubeOps::<Wgpu>::new(opened.device, found.software, opened.fault);
+    Ok(backend(DeviceSpec::Wgpu(index), &found, ops))
+}
+
+fn adapters() -> Result<(Instance, Vec<Adapter>)> {
+    let backends = Backends::PRIMARY;
+    let instance = Instance::new(InstanceDescriptor {
+        backends,
+        ..InstanceDescriptor::new_without_display_handle()
+    });
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    });
+    match adapters.is_empty() {
+        true => Err(Error::Invalid(
+            "no GPU driver for Vulkan, Metal or DirectX 12 was found; use --device cpu".into(),
+        )),
+        false => Ok((instance, adapters)),
+    }
+}
+
+fn found(adapter: &Adapter) -> Found {
+    let (info, limits) = (adapter.get_info(), adapter.limits());
+    let half = match adapter.features().contains(Features::SHADER_F16) {
+        true => "f32 and f16",
+        false => "f32",
+    };
+    let software = info.device_type == DeviceType::Cpu;
+    let mib = limits.max_storage_buffer_binding_size >> 20;
+    Found {
+        name: info.name,
+        details: format!(
+            "{}{}, {half}, workgroups of {}, buffers of {mib} MiB",
+            info.backend,
+            if software { " in software" } else { "" },
+            limits.max_compute_invocations_per_workgroup,
+        ),
+        software,
+    }
+}
+
+/// A device that burn knows.
+#[derive(Clone)]
+struct Opened {
+    device: WgpuDevice,
+    fault: Fault,
+    #[cfg(test)]
+    handle: wgpu::Device,
+}
+
+/// Burn is told of an adapter once: each telling would make another device of it.
+static OPENED: Mutex<Option<HashMap<usize, Opened>>> = Mutex::new(None);
+
+fn opened(index: usize, instance: Instance, adapter: Adapter) -> Result<Opened> {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let opened = opened.get_or_insert_default();
+    if let Some(known) = opened.get(&index) {
+        return Ok(known.clone());
+    }
+    let (device, queue) = request(&adapter)?;
+    let fault = Fault::default();
+    let note = fault.clone();
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        note.set(error.to_string())
+    }));
+    let note = fault.clone();
+    device.set_device_lost_callback(move |reason, message| {
+        note.set(format!("the device was lost ({reason:?}): {message}"));
+    });
+    #[cfg(test)]
+    let handle = device.clone();
+    let backend = adapter.get_info().backend;
+    let setup = WgpuSetup {
+        instance,
+        adapter,
+        device,
+        queue,
+        backend,
+    };
+    let device = init_device(setup, RuntimeOptions::default());
+    let new = Opened {
+        device,
+        fault,
+        #[cfg(test)]
+        handle,
+    };
+    opened.insert(index, new.clone());
+    Ok(new)
+}
+
+/// The adapter's device, with all it can do: what kernels may use is asked of it later.
+fn request(adapter: &Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let unwanted = Features::MAPPABLE_PRIMARY_BUFFERS | Features::all_experimental_mask();
+    let device = adapter.request_device(&wgpu::DeviceDescriptor {
+        required_features: adapter.features().difference(unwanted),
+        required_limits: adapter.limits(),
+        // Buffers are gathered in pages already.
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..Default::default()
+    });
+    pollster::block_on(device).map_err(|e| {
+        let name = adapter.get_info().name;
+        Error::Device(format!("{name} cannot be opened: {e}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData};
+    use eaglet_core::ops::Ops;
+
+    use super::*;
+
+    #[test]
+    fn the_variants_for_real_gpus_pass_wherever_they_run() {
+        let (instance, mut adapters) = match adapters() {
+            Ok(found) => found,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        let opened = opened(0, instance, adapters.swap_remove(0)).unwrap();
+        let ops = CubeOps::<Wgpu>::new(opened.device, false, opened.fault);
+        assert!(ops.limits().splits > 1);
+        crate::self_test(&ops).unwrap();
+    }
+
+    #[test]
+    fn a_lost_device_is_an_error_and_no_hang() {
+        let (instance, mut adapters) = match adapters() {
+            Ok(found) => found,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        let adapter = adapters.swap_remove(0);
+        // No place that anybody else opens: the device is of no use afterwards.
+        let opened = opened(usize::MAX, instance, adapter).unwrap();
+        let ops = CubeOps::<Wgpu>::new(opened.device, true, opened.fault);
+        let logits = |values: Vec<f32>| {
+            let data = TensorData::new(values, [1, 4]);
+            Tensor::<2>::from_data(data, ops.device())
+        };
+        let argmax = |logits| pollster::block_on(ops.argmax(&logits));
+        assert_eq!(argmax(logits(vec![0.0, 2.0, 1.0, 0.0])).unwrap(), [1]);
+        let kept = logits(vec![1.0; 4]);
+        opened.handle.destroy();
+        let error = argmax(kept).unwrap_err().to_string();
+        assert!(error.contains("lost"), "{error}");
+    }
+}

@@ -1,0 +1,41 @@
+//! The GPUs of this machine, real ones and those that a processor plays.
+
+use std::sync::{Arc, OnceLock};
+
+use eaglet_backends::{DeviceSpec, Listed};
+use eaglet_core::ops::Ops;
+
+/// A GPU that passed its self-test.
+#[derive(Clone)]
+pub struct Gpu {
+    /// As it is asked for.
+    pub name: String,
+    pub ops: Arc<dyn Ops>,
+}
+
+/// Every GPU, opened once a process. What is not there is told, with the reason; what is
+/// there and does not open is a failure.
+pub fn gpus() -> &'static [Gpu] {
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    GPUS.get_or_init(|| {
+        let open = |Listed { spec, found }| {
+            let (DeviceSpec::Cuda(_) | DeviceSpec::Wgpu(_)) = spec else {
+                return None;
+            };
+            if let Err(reason) = found {
+                println!("skipped: {spec}: {reason}");
+                return None;
+            }
+            let backend = eaglet_backends::open(spec, None).unwrap();
+            println!("{}: {}", backend.name, backend.description);
+            Some(Gpu {
+                name: backend.name,
+                ops: backend.ops,
+            })
+        };
+        eaglet_backends::list()
+            .into_iter()
+            .filter_map(open)
+            .collect()
+    })
+}

@@ -1,0 +1,78 @@
+//! What decoding asks of a device, and that it gives memory back.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::sync::Mutex;
+
+use eaglet_core::draft::Plain;
+use eaglet_core::ops::Counters;
+use eaglet_core::sample::Sampling;
+use eaglet_core::weights::Dtype;
+use eaglet_tests::decode::{decode, options};
+use eaglet_tests::devices::gpus;
+use eaglet_tests::drafters::Oracle;
+use eaglet_tests::tiny::{LAYERS, Tiny, VOCAB};
+
+/// Dispatches of a layer, at most.
+const LAYER: u64 = 7;
+/// Embedding, head, argmax.
+const ENDS: u64 = 3;
+
+/// Counters are the device's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_greedy_round_is_few_dispatches_and_one_readback() {
+    let _alone = ALONE.lock().unwrap();
+    for gpu in gpus() {
+        for architecture in ["llama", "qwen2", "qwen3"] {
+            let target = Tiny::new(architecture, 2).load_on(&gpu.ops, Dtype::Q4);
+            let prompt = [9, 8, 7];
+            let run =
+                |drafter| decode(&target, &prompt, options(&Sampling::default(), 20, drafter));
+            let plain = run(Box::new(Plain));
+            let oracle = Oracle {
+                tokens: [&prompt[..], &plain.ids].concat(),
+                offset: 0,
+                vocab: VOCAB as u32,
+            };
+            let drafted = run(Box::new(oracle));
+            for stats in [plain.stats, drafted.stats] {
+                let rounds = stats.rounds as u64;
+                let Counters {
+                    dispatches,
+                    uploads,
+                    readbacks,
+                } = stats.asked;
+                let name = &gpu.name;
+                assert!(rounds > 0 && dispatches > 0, "{name}: nothing was counted");
+                let most = LAYERS as u64 * LAYER + ENDS;
+                assert!(
+                    dispatches <= rounds * most,
+                    "{name} {architecture}: {dispatches}"
+                );
+                assert_eq!(readbacks, rounds, "{name} {architecture}");
+                // Rows and tokens.
+                assert_eq!(uploads, 2 * rounds, "{name} {architecture}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sessions_give_their_memory_back() {
+    let _alone = ALONE.lock().unwrap();
+    for gpu in gpus() {
+        let target = Tiny::new("llama", 2).load_on(&gpu.ops, Dtype::F16);
+        let run = || {
+            let options = options(&Sampling::default(), 5, Box::new(Plain));
+            decode(&target, &[9, 8, 7], options);
+            gpu.ops.memory().unwrap()
+        };
+        // The first brings what the device keeps: uniforms, and what is still in flight.
+        let first = run();
+        assert!(first > 0, "{}", gpu.name);
+        let last = (0..100).fold(first, |_, _| run());
+        assert!(last <= first, "{}: {first} bytes, then {last}", gpu.name);
+    }
+}
