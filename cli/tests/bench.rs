@@ -103,6 +103,7 @@ fn a_drafter_that_knows_the_answer_is_marked() {
         "--html",
         "r.html",
     ];
+    world.report_free(&["Hi"]);
     let run = world.run(&[&args[..], &more].concat()).ok();
     assert!(run.out.contains("SYNTHETIC ACCEPTANCE"), "{}", run.out);
     let page = written(&world, "r.html");

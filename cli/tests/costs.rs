@@ -47,14 +47,26 @@ fn costs_are_measured_once_for_a_model_a_dtype_and_a_device() {
     assert_eq!(ids(&[]), plain);
     assert_eq!(record(file), known);
 
-    // Other weights and other threads have costs of their own.
+    // Other weights, other threads and wider rounds have costs of their own.
     ids(&["--dtype", "f16"]);
-    ids(&["--threads", "1"]);
-    assert_eq!(files(&world).len(), 3);
+    ids(&["--threads", "3"]);
+    ids(&["--draft-tokens", "20"]);
+    assert_eq!(files(&world).len(), 4);
+    // With another rule every drafted token is verified, whatever it costs.
+    let other = [
+        "--temperature",
+        "1",
+        "--verify",
+        "typical",
+        "--draft-tokens",
+        "64",
+    ];
+    ids(&other);
+    assert_eq!(files(&world).len(), 4);
 }
 
 #[test]
-fn damaged_and_narrow_tables_are_measured_anew() {
+fn damaged_tables_are_measured_anew() {
     let world = World::with_model();
     let plain = world.report(&["Hi", "-n", "12", "--method", "plain"])["ids"].clone();
     world.report(&["Hi", "-n", "12"]);
@@ -66,7 +78,6 @@ fn damaged_and_narrow_tables_are_measured_anew() {
         table("[[1, -3.0]]"),
         table("[[4, 1.0]]"),
         table("[]"),
-        table("[[1, 1.0], [2, 1.1]]"),
     ] {
         fs::write(&file, &broken).unwrap();
         assert_eq!(world.report(&["Hi", "-n", "12"])["ids"], plain);

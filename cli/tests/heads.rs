@@ -65,7 +65,7 @@ fn every_method_drafts_and_changes_nothing() {
             ("small-model", &["--draft", MODEL]),
         ] {
             let found = [&prompt[..], &["--method", method], more].concat();
-            let found = world.report(&found);
+            let found = world.report_free(&found);
             assert_eq!(
                 found["ids"], plain["ids"],
                 "{method} {more:?} {temperature}"
@@ -141,7 +141,7 @@ fn a_head_may_lie_in_a_folder_or_in_one_file() {
         ("eagle3", "heads/3/model.safetensors"),
     ] {
         let head = ["--method", method, "--draft", draft];
-        let found = world.report(&[&prompt[..], &head].concat());
+        let found = world.report_free(&[&prompt[..], &head].concat());
         assert_eq!(found["ids"], plain["ids"], "{draft}");
         assert!(
             found["stats"]["drafted_tokens"].as_u64() > Some(0),

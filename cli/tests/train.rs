@@ -76,7 +76,7 @@ fn a_trained_head_drafts_and_changes_nothing() {
         "{card}"
     );
     let plain = world.report(&["Hi", "-n", "40", "--method", "plain"]);
-    let drafted = world.report(&["Hi", "-n", "40", "--method", "eagle2", "--draft", "head"]);
+    let drafted = world.report_free(&["Hi", "-n", "40", "--method", "eagle2", "--draft", "head"]);
     assert_eq!(plain["ids"], drafted["ids"]);
     assert!(drafted["stats"]["drafted_tokens"].as_u64() > Some(0));
 

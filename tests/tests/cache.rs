@@ -80,22 +80,6 @@ fn answers_end_exactly_at_limits_inside_accepted_runs() {
 }
 
 #[test]
-fn the_context_is_filled_to_its_last_position_by_every_drafter() {
-    let target = Tiny::new("llama", 10).load(Dtype::F32);
-    let prompt: Vec<u32> = (0..CONTEXT as u32 - 30).map(|i| i % 96).collect();
-    let endless = |drafter| {
-        let mut options = options(&Sampling::default(), 1, drafter);
-        options.limits.max_tokens = None;
-        options
-    };
-    let plain = decode(&target, &prompt, endless(Box::new(Plain)));
-    assert_eq!((plain.ids.len(), plain.finish), (30, FinishReason::Length));
-    let ngram = Box::new(Ngram(NgramOptions::default()));
-    let found = decode(&target, &prompt, endless(ngram));
-    assert_eq!(found.ids, plain.ids);
-}
-
-#[test]
 fn a_slot_has_one_owner() {
     let target = Tiny::new("llama", 11).load(Dtype::F32);
     let heads = target.config().attention_heads();

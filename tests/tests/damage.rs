@@ -56,6 +56,41 @@ fn a_model_that_overflows_is_an_error_however_it_is_sampled() {
     }
 }
 
+/// Drafts a token that the model cannot stand.
+struct Poison;
+
+impl Drafter for Poison {
+    fn name(&self) -> &'static str {
+        "poison"
+    }
+    fn propose<'a>(
+        &'a mut self,
+        context: &'a [u32],
+        _: Budget,
+    ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
+        let root = context.last().copied().unwrap();
+        Box::pin(ready(Ok(Tree::chain(root, &[95, 95]))))
+    }
+}
+
+#[test]
+fn a_drafted_row_that_overflows_spoils_nothing() {
+    let mut model = Tiny::new("llama", 1);
+    let (_, embedding) = model.tensors.get_mut(&Role::Embedding).unwrap();
+    embedding[95 * tiny::HIDDEN..].fill(3e38);
+    let (_, head) = model.tensors.get_mut(&Role::Head).unwrap();
+    head[95 * tiny::HIDDEN..].fill(0.0); // The model itself hardly ever says it.
+    for dtype in [Dtype::F32, Dtype::Q8] {
+        let target = model.load(dtype);
+        let greedy = Sampling::default();
+        let plain = decode(&target, &[1, 2, 3], options(&greedy, 30, Box::new(Plain)));
+        assert!(!plain.ids.contains(&95));
+        let found = decode(&target, &[1, 2, 3], options(&greedy, 30, Box::new(Poison)));
+        assert_eq!(found.ids, plain.ids);
+        assert!(found.stats.drafted_tokens > 0);
+    }
+}
+
 #[test]
 fn a_tensor_that_only_some_layers_have_is_missing_in_the_others() {
     let cases = [

@@ -270,12 +270,12 @@ impl Ops for CpuOps {
         Ok(matrix(values, chosen.len(), &self.device))
     }
 
-    fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<u32>> {
+    fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<Option<u32>>> {
         Box::pin(async move {
             let width = logits.dims()[1];
             let logits = storage(logits.clone())?;
             let rows = slice::<f32>(&logits)?.chunks_exact(width);
-            rows.map(eaglet_core::sample::best).collect()
+            Ok(rows.map(eaglet_core::sample::best).collect())
         })
     }
 

@@ -200,7 +200,7 @@ impl<K: Kind> Ops for CubeOps<K> {
         self.run_select(x, chosen)
     }
 
-    fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<u32>> {
+    fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<Option<u32>>> {
         Box::pin(self.run_argmax(logits))
     }
 

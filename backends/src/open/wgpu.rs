@@ -188,7 +188,7 @@ mod tests {
             Tensor::<2>::from_data(data, ops.device())
         };
         let argmax = |logits| pollster::block_on(ops.argmax(&logits));
-        assert_eq!(argmax(logits(vec![0.0, 2.0, 1.0, 0.0])).unwrap(), [1]);
+        assert_eq!(argmax(logits(vec![0.0, 2.0, 1.0, 0.0])).unwrap(), [Some(1)]);
         let kept = logits(vec![1.0; 4]);
         opened.handle.destroy();
         let error = argmax(kept).unwrap_err().to_string();

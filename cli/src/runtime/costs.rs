@@ -1,6 +1,8 @@
 //! What passes of a model cost on a device: measured when it first runs, kept beside
 //! the models.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -12,8 +14,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::Failure;
 use crate::store::Store;
 
-/// Where the costs of one model on one device are known.
-pub struct Known(PathBuf);
+/// What is known of the costs of one model on one device.
+pub struct Known {
+    folder: PathBuf,
+    /// What its files are called, but for the widest pass.
+    name: String,
+    /// By the widest pass: what this process has measured or read.
+    tables: RefCell<BTreeMap<usize, CostTable>>,
+}
 
 impl Known {
     /// Costs depend on the model's shape and on the device, not on what was learnt.
@@ -28,8 +36,11 @@ impl Known {
             env!("CARGO_PKG_VERSION"),
         );
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        let name: String = name.chars().map(plain).collect();
-        Self(store.costs().join(format!("{name}.json")))
+        Self {
+            folder: store.costs(),
+            name: name.chars().map(plain).collect(),
+            tables: RefCell::default(),
+        }
     }
 
     /// Tells a session that is about to begin, whose rounds draft for `sequences` sequences
@@ -40,50 +51,54 @@ impl Known {
         sequences: usize,
         nodes: usize,
     ) -> Result<(), Failure> {
-        let mut record = self.read();
-        if record.starts < STARTS || !record.reaches(sequences * (nodes + 1)) {
-            let measured = pollster::block_on(session.measure(sequences, nodes))?;
-            record.starts += 1;
-            record.seconds = record.seconds.best(&measured);
-            self.keep(&record);
-        }
-        session.assume(record.seconds);
+        let widest = Session::widest(sequences, nodes);
+        let known = self.tables.borrow().get(&widest).cloned();
+        let table = match known {
+            Some(table) => table,
+            None => self.find(session, sequences, nodes)?,
+        };
+        self.tables.borrow_mut().insert(widest, table.clone());
+        session.assume(table);
         Ok(())
     }
 
-    /// What is known; nothing if the file is not there or makes no sense.
-    fn read(&self) -> Record {
-        let text = fs::read(&self.0).ok();
-        let record = text.and_then(|text| serde_json::from_slice(&text).ok());
-        record.unwrap_or_default()
-    }
-
-    /// Keeps a record for the next time. Where nothing can be written it is made anew.
-    fn keep(&self, record: &Record) {
-        let folder = self.0.parent().map(fs::create_dir_all);
-        if let (Some(Ok(())), Ok(text)) = (folder, serde_json::to_vec(record)) {
-            let _ = write_atomically(&self.0, &text);
+    /// From the file, or measured.
+    fn find(
+        &self,
+        session: &mut Session,
+        sequences: usize,
+        nodes: usize,
+    ) -> Result<CostTable, Failure> {
+        let widest = Session::widest(sequences, nodes);
+        let file = self.folder.join(format!("{}-{widest}.json", self.name));
+        // A file that makes no sense is as good as none.
+        let text = fs::read(&file).ok();
+        let record = text.and_then(|text| serde_json::from_slice::<Record>(&text).ok());
+        let mut record = record.unwrap_or_default();
+        if record.starts < STARTS {
+            let measured = pollster::block_on(session.measure(sequences, nodes))?;
+            record.starts += 1;
+            record.seconds = record.seconds.best(&measured);
+            // Where nothing can be kept it is measured anew the next time.
+            if let (Ok(()), Ok(text)) = (
+                fs::create_dir_all(&self.folder),
+                serde_json::to_vec(&record),
+            ) {
+                let _ = write_atomically(&file, &text);
+            }
         }
+        Ok(record.seconds)
     }
 }
 
 /// Starts of the program that measure: the machine may have been busy at the first.
 const STARTS: usize = 4;
 
-/// What is kept of the costs of one model on one device.
+/// What is kept of the costs of one model on one device, up to some widest pass.
 #[derive(Default, Serialize, Deserialize)]
 struct Record {
     /// Starts that have measured.
     starts: usize,
     /// The lowest times, as (rows, seconds).
     seconds: CostTable,
-}
-
-impl Record {
-    /// Whether it can tell of so many rows. Beyond its widest pass a table can be continued,
-    /// but not for long.
-    fn reaches(&self, rows: usize) -> bool {
-        let widest = self.seconds.widths().last();
-        widest.is_some_and(|&(widest, _)| 2 * widest >= rows)
-    }
 }

@@ -144,7 +144,7 @@ impl Runtime {
         for _ in 0..sequences {
             session.open(decode.sequence(&drafters, Some(&self.text))?)?;
         }
-        if drafting.is_sized() {
+        if decode.is_sized(drafting) {
             self.costs.tell(&mut session, sequences, nodes)?;
         }
         Ok(session)

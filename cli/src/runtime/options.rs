@@ -8,7 +8,7 @@ use eaglet_core::text::{StopStrings, TextAssets};
 use eaglet_core::weights::Dtype;
 
 use super::verify::Verify;
-use super::{DraftArgs, Drafters};
+use super::{DraftArgs, Drafters, Drafting};
 use crate::error::Failure;
 use crate::store::{DEFAULT_MODEL, ModelRef};
 
@@ -153,6 +153,11 @@ impl DecodeArgs {
             sizing: drafting.sizing,
             verification: self.verify.into(),
         })
+    }
+
+    /// Whether trees are cut to what pays, by what passes cost: where the rule lets them be.
+    pub fn is_sized(&self, drafting: &Drafting) -> bool {
+        drafting.is_sized() && (self.verify == Verify::Exact || self.temperature == 0.0)
     }
 
     /// What shapes the draws; the engine checks it.

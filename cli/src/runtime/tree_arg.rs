@@ -21,6 +21,8 @@ pub enum TreeArg {
 
 /// Nodes, levels and children at most: more than anyone has found to pay.
 const MOST: usize = 256;
+/// Nodes that growth may choose from.
+const MOST_DRAFTED: usize = 1 << 16;
 
 impl TreeArg {
     /// Understands `auto`, `static`, the name of one of Medusa's trees, or three numbers.
@@ -36,7 +38,8 @@ impl TreeArg {
         }
         match numbers(text) {
             Some([nodes, depth, top_k])
-                if [nodes, depth, top_k].iter().all(|n| (1..=MOST).contains(n)) =>
+                if [nodes, depth, top_k].iter().all(|n| (1..=MOST).contains(n))
+                    && top_k * top_k * depth <= MOST_DRAFTED =>
             {
                 Ok(Self::Numbers(Growth {
                     top_k,
@@ -45,8 +48,8 @@ impl TreeArg {
                 }))
             }
             _ => Err(format!(
-                "auto, static, three numbers N,DEPTH,TOP_K from 1 to {MOST}, or one of {} is \
-                 needed",
+                "auto, static, three numbers N,DEPTH,TOP_K from 1 to {MOST} (DEPTH times TOP_K \
+                 squared, the nodes drafted, {MOST_DRAFTED} at most), or one of {} is needed",
                 published::MEDUSA.map(|(name, _)| name).join(", ")
             )),
         }

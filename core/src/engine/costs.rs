@@ -90,6 +90,8 @@ const NEWEST: f64 = 0.2;
 /// What a row beyond those measured adds, in passes of one row, where there is no table:
 /// cheap enough to be tried once and measured.
 const GUESS: f64 = 0.1;
+/// How many times dearer than in the table the first pass may have been.
+const FIRST: f64 = 4.0;
 /// Passes after which a width that was not used is forgotten, so that one slow moment
 /// does not rule it out for ever.
 const FORGET: usize = 100;
@@ -109,9 +111,10 @@ impl Costs {
         let at = self.passes;
         self.seen.retain(|cost| at - cost.at < FORGET);
         // A pass that lost its core says nothing of its rows.
-        let limit = match self.seen.is_empty() {
-            true => f64::INFINITY,
-            false => 2.0 * self.estimate(rows),
+        let limit = match (self.seen.is_empty(), self.table.0.is_empty()) {
+            (true, true) => f64::INFINITY,
+            (true, false) => FIRST * self.estimate(rows),
+            (false, _) => 2.0 * self.estimate(rows),
         };
         let seconds = time.as_secs_f64().min(limit);
         match self.seen.binary_search_by_key(&rows, |cost| cost.rows) {
@@ -133,18 +136,24 @@ impl Costs {
         match self.seen.binary_search_by_key(&rows, |cost| cost.rows) {
             Ok(i) => self.seen[i].seconds,
             Err(after) => match self.table.seconds(rows) {
-                Some(seconds) => seconds * self.drift(after),
+                Some(seconds) => seconds * self.drift(rows, after),
                 None => self.guess(rows, after),
             },
         }
     }
 
-    /// How much dearer than in the table the nearest width was that has been used.
-    fn drift(&self, after: usize) -> f64 {
-        let below = after.checked_sub(1).map(|i| self.seen[i]);
-        let nearest = below.or(self.seen.get(after).copied());
-        let ratio = nearest.and_then(|cost| Some(cost.seconds / self.table.seconds(cost.rows)?));
-        ratio.unwrap_or(1.0)
+    /// How much dearer than in the table the widths were that have been used, on both sides
+    /// of `rows`.
+    fn drift(&self, rows: usize, after: usize) -> f64 {
+        let ratio = |cost: &Cost| Some(cost.seconds / self.table.seconds(cost.rows)?);
+        let side = |cost: Option<&Cost>| cost.and_then(|cost| Some((cost.rows, ratio(cost)?)));
+        match (side(self.seen[..after].last()), side(self.seen.get(after))) {
+            (Some((low, a)), Some((high, b))) => {
+                a + (b - a) * (rows - low) as f64 / (high - low) as f64
+            }
+            (Some((_, ratio)), None) | (None, Some((_, ratio))) => ratio,
+            (None, None) => 1.0,
+        }
     }
 
     /// Between the neighbours used so far, or a little above the widest.
@@ -227,6 +236,11 @@ mod tests {
         near(costs.estimate(4), 0.32);
         near(costs.estimate(1), 0.2);
         near(costs.estimate(8), 0.4);
+        costs.record(8, Duration::from_millis(200));
+        near(costs.estimate(6), 0.18 * 1.5);
+        let mut lost = Costs::new(CostTable::new(vec![(1, 0.1)]).unwrap());
+        lost.record(1, Duration::from_secs(9));
+        near(lost.estimate(1), 0.4);
     }
 
     #[test]

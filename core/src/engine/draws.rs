@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::sequence::Sequence;
 use super::session::Session;
 use crate::error::Result;
-use crate::sample::{Distribution, argmax};
+use crate::sample::{Distribution, argmax, not_a_number};
 
 impl Session {
     /// The one readback of a round: token ids where every sequence takes the most likely
@@ -24,8 +24,8 @@ impl Session {
 
 /// What came back from the device.
 pub(super) enum Draws {
-    /// The most likely token of each row.
-    Ids(Vec<u32>),
+    /// The most likely token of each row that has one.
+    Ids(Vec<Option<u32>>),
     /// All logits, and how many a row has.
     Logits(Vec<f32>, usize),
 }
@@ -35,7 +35,8 @@ impl Draws {
     /// asked before anything is drawn from those rows.
     pub(super) fn choices(&self, rows: Range<usize>) -> Vec<u32> {
         match self {
-            Self::Ids(ids) => ids[rows].to_vec(),
+            // What follows a row that is no number is never asked for.
+            Self::Ids(ids) => ids[rows].iter().map(|id| id.unwrap_or_default()).collect(),
             Self::Logits(values, vocab) => {
                 let logits = &values[rows.start * vocab..rows.end * vocab];
                 logits.chunks_exact(*vocab).map(argmax).collect()
@@ -59,7 +60,7 @@ impl Draws {
         path: impl ExactSizeIterator<Item = u32>,
     ) -> Result<u32> {
         match self {
-            Self::Ids(ids) => Ok(ids[row]),
+            Self::Ids(ids) => ids[row].ok_or_else(not_a_number),
             Self::Logits(values, vocab) => {
                 let logits = &mut values[row * *vocab..(row + 1) * *vocab];
                 let position = sequence.tokens.len() + path.len();
@@ -77,7 +78,7 @@ impl Draws {
         path: impl Iterator<Item = u32>,
     ) -> Result<Distribution> {
         match self {
-            Self::Ids(ids) => Ok(Distribution::point(ids[row])),
+            Self::Ids(ids) => ids[row].map(Distribution::point).ok_or_else(not_a_number),
             Self::Logits(values, vocab) => {
                 let logits = &mut values[row * *vocab..(row + 1) * *vocab];
                 let history = sequence.tokens.iter().copied().chain(path);

@@ -10,16 +10,19 @@ use crate::ops::Rows;
 /// How often each width is run. The first time warms up: kernels are compiled and
 /// buffers are made.
 const RUNS: usize = 3;
+/// The widest pass that is measured; beyond it a table is continued.
+const WIDEST: usize = 64;
 
 impl Session {
     /// Measures passes of 1, 2, 4, .. rows, up to what one round of `sequences` sequences
-    /// with `nodes` nodes each may need: the readback of one id a row is included. Takes
-    /// the time of some twenty plain steps. Nothing of the session changes.
+    /// with `nodes` nodes each may need, 64 at most; the readback of one id a row is
+    /// included. Each width is run three times: up to 16 rows that is some twenty plain
+    /// steps where memory is the limit. Nothing of the session changes.
     ///
     /// # Errors
     /// The device failed, or its cache is full.
     pub async fn measure(&mut self, sequences: usize, nodes: usize) -> Result<CostTable> {
-        let most = (sequences * (nodes + 1)).next_power_of_two();
+        let most = Self::widest(sequences, nodes);
         let most = most.min(self.context).min(self.pool.free());
         let widths = (0..).map(|n| 1 << n).take_while(|&width| width <= most);
         let mut table: Vec<(usize, f64)> = widths.map(|width| (width, f64::INFINITY)).collect();
@@ -37,6 +40,12 @@ impl Session {
         }
         // A clock that did not move has measured nothing.
         Ok(CostTable::new(table).unwrap_or_default())
+    }
+
+    /// The widest pass that [`Session::measure`] runs, given room for it.
+    pub fn widest(sequences: usize, nodes: usize) -> usize {
+        let rows = sequences.saturating_mul(nodes.saturating_add(1));
+        rows.min(WIDEST).next_power_of_two()
     }
 
     /// Seconds of one pass over a chain in some slots.

@@ -106,7 +106,8 @@ impl Session {
                 trees.push((index, tree, drawn));
             }
         }
-        self.worth.record_draft(start.elapsed(), passes);
+        let plain = self.costs.estimate(live.max(1));
+        self.worth.record_draft(start.elapsed(), passes, plain);
         Ok((trees, drafted))
     }
 

@@ -154,7 +154,7 @@ mod tests {
             "a row is 10 ms, a token 100 ms: {row}"
         );
         for _ in 0..3 {
-            worth.record_draft(Duration::from_millis(40), 2);
+            worth.record_draft(Duration::from_millis(40), 2, 0.1);
         }
         let pass = price(&fresh, &costs, &worth, 1);
         assert!((pass - 0.3).abs() < 1e-6, "and a pass 20 ms: {pass}");

@@ -29,6 +29,8 @@ const CERTAIN: usize = 24;
 const NOISE: f64 = 1.05;
 /// How fast rounds are forgotten.
 const MEMORY: f64 = 0.95;
+/// What is left of the time of a pass after a round without one.
+const FADING: f64 = 0.97;
 /// Weight of the newest time of a pass.
 const NEWEST: f64 = 0.2;
 /// The shortest and the longest rest, in rounds.
@@ -71,17 +73,20 @@ impl Worth {
         }
     }
 
-    /// Takes note of how long a round's drafts took, and of the drafters' passes in it.
-    pub fn record_draft(&mut self, time: Duration, passes: usize) {
+    /// Takes note of how long a round's drafts took, and of the drafters' passes in it;
+    /// `plain` is what a plain step takes.
+    pub fn record_draft(&mut self, time: Duration, passes: usize, plain: f64) {
         if passes == 0 {
+            // What is not used is not known for ever: it will be tried again.
+            self.pass *= FADING;
             return;
         }
         self.passed += 1;
-        let new = time.as_secs_f64() / passes as f64;
+        // A pass that takes in a prompt, or what was said during a rest, is no measure.
+        let new = (time.as_secs_f64() / passes as f64).min(plain);
         self.pass = match self.passed {
-            1 => return, // It took in the prompt, too.
+            1 => return,
             2 => new,
-            // And after a rest, all that was said meanwhile.
             _ => self.pass + NEWEST * (new - self.pass).min(self.pass),
         };
     }
@@ -148,12 +153,15 @@ mod tests {
     fn the_first_pass_of_a_drafter_is_not_counted() {
         let mut worth = Worth::default();
         assert_eq!((worth.pass(), worth.rate(PLAIN)), (0.0, 10.0));
-        worth.record_draft(Duration::from_millis(500), 1);
-        worth.record_draft(Duration::from_millis(20), 4);
+        worth.record_draft(Duration::from_millis(500), 1, PLAIN);
+        worth.record_draft(Duration::from_millis(20), 4, PLAIN);
         assert_eq!(worth.pass(), 0.005);
-        worth.record_draft(Duration::from_millis(900), 1);
+        worth.record_draft(Duration::from_millis(900), 1, PLAIN);
         assert_eq!(worth.pass(), 0.006, "nor is a late one taken at its word");
-        worth.record_draft(Duration::from_millis(900), 0);
+        for _ in 0..100 {
+            worth.record_draft(Duration::ZERO, 0, PLAIN);
+        }
+        assert!(worth.pass() < 0.001, "a drafter is not too dear for ever");
         worth.record(true, Duration::from_millis(150), 3, PLAIN);
         assert!((worth.rate(PLAIN) - 20.0).abs() < 1e-9);
     }

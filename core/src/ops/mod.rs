@@ -164,11 +164,9 @@ pub trait Ops: Send + Sync {
     }
 
     /// The index of the largest value of each row, the lowest one where several are
-    /// equal. One readback.
-    ///
-    /// # Errors
-    /// A value is NaN or the largest is infinite.
-    fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<u32>> {
+    /// equal; `None` for a row with a NaN, or whose largest value is infinite: a drafted row
+    /// that nobody will ask for must not spoil the others. One readback.
+    fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<Option<u32>>> {
         Box::pin(reference::argmax(logits))
     }
 

@@ -152,10 +152,10 @@ pub(super) fn path_attention(
     Ok(Tensor::cat(outputs, 0))
 }
 
-pub(super) async fn argmax(logits: &Tensor<2>) -> Result<Vec<u32>> {
+pub(super) async fn argmax(logits: &Tensor<2>) -> Result<Vec<Option<u32>>> {
     let width = logits.dims()[1];
     let values = read(logits.clone()).await?;
-    values.chunks_exact(width).map(sample::best).collect()
+    Ok(values.chunks_exact(width).map(sample::best).collect())
 }
 
 pub(super) async fn read(x: Tensor<2>) -> Result<Vec<f32>> {

@@ -134,7 +134,7 @@ impl Sampling {
             }
         }
         self.penalties.apply(logits, history);
-        let best = best(logits)?;
+        let best = best(logits).ok_or_else(not_a_number)?;
         if self.temperature == 0.0 {
             return Ok(Candidates::only(best));
         }
@@ -146,17 +146,13 @@ impl Sampling {
     }
 }
 
-/// The most likely token of a row of logits, the lowest id where several are equal.
-///
-/// # Errors
-/// A logit is NaN, or the largest is infinite: the weights are damaged, or a number
+/// The most likely token of a row of logits, the lowest id where several are equal. `None`
+/// if a logit is NaN, or the largest is infinite: the weights are damaged, or a number
 /// overflowed on its way through the model.
-pub fn best(logits: &[f32]) -> Result<u32> {
+pub fn best(logits: &[f32]) -> Option<u32> {
     let best = argmax(logits);
-    match logits.get(best as usize) {
-        Some(logit) if logit.is_finite() => Ok(best),
-        _ => Err(not_a_number()),
-    }
+    let logit = logits.get(best as usize)?;
+    logit.is_finite().then_some(best)
 }
 
 /// The error of logits that are NaN or infinite.

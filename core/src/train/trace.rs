@@ -8,6 +8,7 @@ use super::Document;
 use crate::cache::{KvPool, Table};
 use crate::error::Result;
 use crate::model::Transformer;
+use crate::sample::not_a_number;
 use crate::weights::Dtype;
 
 /// A document with the target's features, all on the plain device.
@@ -88,7 +89,9 @@ impl Tracer {
                 let count = LOGITS.min(chunk.len() - start);
                 let rows = features.last.clone().narrow(0, start, count);
                 let logits = self.target.logits(&rows)?;
-                argmax.extend(ops.argmax(&logits).await?);
+                for best in ops.argmax(&logits).await? {
+                    argmax.push(best.ok_or_else(not_a_number)?);
+                }
             }
         }
         let last = Tensor::cat(last, 0);

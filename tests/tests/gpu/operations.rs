@@ -325,10 +325,9 @@ fn what_is_not_a_number_is_found() {
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY] {
             let mut values = vec![0.5; 3000];
             values[2999] = bad;
-            let error = argmax(values).unwrap_err().to_string();
-            assert!(error.contains("not a number"), "{bad}: {error}");
+            assert_eq!(argmax(values).unwrap(), [None], "{bad}");
         }
-        assert!(argmax(vec![f32::NEG_INFINITY; 9]).is_err());
+        assert_eq!(argmax(vec![f32::NEG_INFINITY; 9]).unwrap(), [None]);
         let mut values = vec![0.5; 3000];
         (values[2999], values[3]) = (f32::NAN, 2.0);
         let found = pollster::block_on(gpu.ops.top_k(&row(values), 2)).unwrap();

@@ -3,7 +3,6 @@
 use burn::tensor::Tensor;
 use cubecl::prelude::*;
 use eaglet_core::error::Result;
-use eaglet_core::sample::not_a_number;
 
 use super::whole;
 use crate::cube::CubeOps;
@@ -11,7 +10,7 @@ use crate::cube::largest::{self, NONE};
 use crate::cube::tensors::{Kind, arg};
 
 impl<K: Kind> CubeOps<K> {
-    pub(in crate::cube) async fn run_argmax(&self, logits: &Tensor<2>) -> Result<Vec<u32>> {
+    pub(in crate::cube) async fn run_argmax(&self, logits: &Tensor<2>) -> Result<Vec<Option<u32>>> {
         let [rows, width] = logits.dims();
         let logits = self.buffer(logits)?;
         let found = self.gpu.reserve(rows * 3 * 4)?;
@@ -31,10 +30,12 @@ impl<K: Kind> CubeOps<K> {
         }
         let words = self.words(found).await?;
         let pick = |found: &[u32; 3]| match *found {
-            [index, value, 0] if index != NONE && f32::from_bits(value).is_finite() => Ok(index),
-            _ => Err(not_a_number()),
+            [index, value, 0] if index != NONE => {
+                f32::from_bits(value).is_finite().then_some(index)
+            }
+            _ => None,
         };
-        words.as_chunks().0.iter().map(pick).collect()
+        Ok(words.as_chunks().0.iter().map(pick).collect())
     }
 
     pub(in crate::cube) async fn run_top_k(

@@ -60,7 +60,7 @@ impl<'a> Player<'a> {
         };
         let mut session = Session::new(subject.target().clone(), room)?;
         let sequence = session.open(options)?;
-        if drafting.is_sized() {
+        if decode.is_sized(&drafting) {
             subject.tell_costs(&mut session, nodes)?;
         }
         Ok(Self {

@@ -135,7 +135,14 @@ impl Eagle {
         self.passes = 0;
         let seen = self.pairs.len() + self.waiting.rows();
         let pays = budget.nodes > 0 && budget.price <= 1.0;
-        if seen + 1 != context.len() || self.waiting.rows() == 0 || !pays {
+        if seen + 1 != context.len() || self.waiting.rows() == 0 {
+            return Ok(None);
+        }
+        if !pays {
+            if self.waiting.is_full() {
+                self.extend(context)?;
+                self.passes = 0;
+            }
             return Ok(None);
         }
         let last = self.extend(context)?.filter(|_| budget.depth > 0);

@@ -1,7 +1,7 @@
 //! One name for each tensor of a head, whatever exporter wrote it.
 
 /// The names of GGUF files: (ours, llama.cpp's). What is not listed is called alike.
-const GGUF: [(&str, &str); 20] = [
+const GGUF: [(&str, &str); 19] = [
     ("embed_tokens.weight", "token_embd.weight"),
     ("input_norm.weight", "enc.output_norm.weight"),
     ("norm.weight", "output_norm.weight"),
@@ -21,7 +21,6 @@ const GGUF: [(&str, &str); 20] = [
     ("mlp.gate_proj.weight", "blk.0.ffn_gate.weight"),
     ("mlp.up_proj.weight", "blk.0.ffn_up.weight"),
     ("mlp.down_proj.weight", "blk.0.ffn_down.weight"),
-    ("rope_freqs.weight", "blk.0.rope_freqs.weight"),
 ];
 
 /// Our name for a tensor: the official one without the layer's prefix. `None` for what

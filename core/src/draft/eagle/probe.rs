@@ -6,6 +6,7 @@ use super::Head;
 use crate::cache::{KvPool, Table};
 use crate::error::{Error, Result};
 use crate::model::{Features, Transformer};
+use crate::sample::not_a_number;
 use crate::weights::Dtype;
 
 /// Agreement below this is none: a head for this target, trained however briefly, has
@@ -99,7 +100,8 @@ async fn teach(
     let features = target.forward(&rows, &mut pool, points)?;
     let logits = target.logits(&features.last)?;
     let wanted = ops.argmax(&logits).await?;
-    Ok((features, wanted))
+    let wanted = wanted.into_iter().map(|id| id.ok_or_else(not_a_number));
+    Ok((features, wanted.collect::<Result<_>>()?))
 }
 
 /// The head's most likely token after each pair of a feature and the token that follows.
@@ -123,5 +125,6 @@ async fn follow(
     let rows = table.extend(&tokens[1..], &slots);
     let outputs = head.pass(&head.fuse(&features)?, &rows, pool.layer(0))?;
     let best = ops.argmax(&head.logits(&outputs)?).await?;
-    Ok(best.into_iter().map(|index| head.token(index)).collect())
+    let token = |index: Option<u32>| index.map(|i| head.token(i)).ok_or_else(not_a_number);
+    best.into_iter().map(token).collect()
 }

@@ -116,8 +116,8 @@ impl HeadFile {
         }
         if config.rope_scaling != RopeScaling::None {
             let divisors = rotary_divisors(config.rope_theta, dim, &config.rope_scaling);
-            let (name, shape) = (names::gguf("rope_freqs.weight"), [divisors.len()]);
-            writer = writer.values(name, &shape, Dtype::F32, &divisors)?;
+            let shape = [divisors.len()];
+            writer = writer.values("rope_freqs.weight", &shape, Dtype::F32, &divisors)?;
         }
         if let Some(ids) = &self.ids {
             let ids: Vec<i64> = ids.iter().map(|&id| id.into()).collect();

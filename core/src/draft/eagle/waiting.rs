@@ -39,11 +39,21 @@ impl Waiting {
         }
     }
 
+    /// So much waits that it has to be taken in, whether there is anything to draft or not.
+    pub fn is_full(&self) -> bool {
+        self.rows >= 2 * CHUNK
+    }
+
+    /// After an error nothing waits any more: the head sits out the rest of the text.
     fn fuse(&mut self, head: &dyn Head) -> Result<()> {
-        if let Some(features) = joined(std::mem::take(&mut self.raw)) {
-            self.fused.push(head.fuse(&features)?);
-        }
         self.raw_rows = 0;
+        if let Some(features) = joined(std::mem::take(&mut self.raw)) {
+            let fused = head.fuse(&features);
+            if fused.is_err() {
+                *self = Self::default();
+            }
+            self.fused.push(fused?);
+        }
         Ok(())
     }
 
