@@ -34,7 +34,10 @@ pub fn open(spec: DeviceSpec, threads: Option<usize>) -> Result<Backend> {
             let ops = cpu::CpuOps::new(threads.unwrap_or(cores));
             Ok(Backend {
                 name: "cpu".into(),
-                description: format!("{}, {} threads", ops.isa(), ops.threads()),
+                description: match ops.threads() {
+                    1 => format!("{}, one thread", ops.isa()),
+                    threads => format!("{}, {threads} threads", ops.isa()),
+                },
                 ops: Arc::new(ops),
             })
         }
