@@ -76,15 +76,25 @@ impl Drafter for Poison {
 #[test]
 fn a_drafted_row_that_overflows_spoils_nothing() {
     let mut model = Tiny::new("llama", 1);
+    // The first dimension overflows in the first layer's norm, and only 95 has it.
+    let (_, norm) = model.tensors.get_mut(&Role::AttentionNorm(0)).unwrap();
+    norm[0] = 3e38;
     let (_, embedding) = model.tensors.get_mut(&Role::Embedding).unwrap();
-    embedding[95 * tiny::HIDDEN..].fill(3e38);
+    for (token, row) in embedding.chunks_exact_mut(tiny::HIDDEN).enumerate() {
+        row[0] = if token == 95 { 9.0 } else { 0.0 };
+    }
     let (_, head) = model.tensors.get_mut(&Role::Head).unwrap();
     head[95 * tiny::HIDDEN..].fill(0.0); // The model itself hardly ever says it.
-    for dtype in [Dtype::F32, Dtype::Q8] {
+    for dtype in [Dtype::F32, Dtype::F16] {
         let target = model.load(dtype);
         let greedy = Sampling::default();
         let plain = decode(&target, &[1, 2, 3], options(&greedy, 30, Box::new(Plain)));
         assert!(!plain.ids.contains(&95));
+        let mut walked = session(&target, 1);
+        walked.open(options(&greedy, 5, Box::new(Plain))).unwrap();
+        let mut watch = |_: usize, _: u32| false;
+        let error = pollster::block_on(walked.prompt(0, &[1, 95], &mut watch));
+        assert!(error.unwrap_err().to_string().contains("not a number"));
         let found = decode(&target, &[1, 2, 3], options(&greedy, 30, Box::new(Poison)));
         assert_eq!(found.ids, plain.ids);
         assert!(found.stats.drafted_tokens > 0);

@@ -1,6 +1,7 @@
 //! A model that answers, one answer at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eaglet_core::draft::{Budget, HeadCheckpoint, Plain};
 use eaglet_core::engine::{Emission, Limits, SequenceOptions, Session, SessionOptions, Sizing};
@@ -13,6 +14,9 @@ use eaglet_core::weights::{Checkpoint, Dtype, ModelFile};
 use crate::drafting::Plan;
 use crate::info::{HeadInfo, MemoryInfo, ModelInfo};
 use crate::{Answer, Device, Failure, Info, Method, Options, Request, Step, TrainedHead};
+
+/// Rounds that are run to try a device out.
+const ROUNDS: usize = 4;
 
 /// The one sequence of the session.
 const SEQUENCE: usize = 0;
@@ -89,14 +93,24 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Runs two passes: a device that gives nonsense shows it here, and how long a pass
-    /// takes is part of what a page is told.
+    /// Runs a few passes: a device that gives nonsense shows it here, and how long a pass
+    /// takes is part of what a page is told. The fastest counts: the first ones run code
+    /// that the browser has not optimised yet.
     async fn try_out(&mut self) -> Result<(), Failure> {
         let mut watch = |_: usize, _: u32| false;
         self.session.prompt(SEQUENCE, &[0], &mut watch).await?;
-        self.session.round(&mut watch).await?;
-        let stats = self.session.sequence(SEQUENCE).stats();
-        self.info.device.measured(stats.decode.as_secs_f64());
+        let (mut before, mut fastest) = (Duration::ZERO, Duration::MAX);
+        for _ in 0..ROUNDS {
+            self.session.round(&mut watch).await?;
+            let decode = self.session.sequence(SEQUENCE).stats().decode;
+            if decode > before {
+                fastest = fastest.min(decode - before);
+            }
+            before = decode;
+        }
+        if fastest < Duration::MAX {
+            self.info.device.measured(fastest.as_secs_f64());
+        }
         Ok(())
     }
 

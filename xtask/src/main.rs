@@ -18,7 +18,7 @@ Chores:
   test             Everything that must pass: format, lints, the default model, all tests
   bench [PYTHON]   This machine's figures; with a Python that has xllamacpp, beside llama.cpp
   web              The browser package: wasm/dist
-  web-test         Its tests in Node and in a browser, on the files of web_fixtures
+  web-test         Its tests in Node and in a browser; needs the package
   gpu-report [KIND]
                    The figures of a GPU, cuda or wgpu, for docs/performance.md [default: cuda]
   help             This text

@@ -38,14 +38,9 @@ static STEPS: &[Step] = &[
         needs: &[&CC, &WASM, &NODE],
     },
     Step {
-        name: "browser fixtures",
-        cargo: "run --release --locked --package eaglet-tests --example web_fixtures",
-        needs: &[&CC],
-    },
-    Step {
         name: "browser tests",
         cargo: "xtask web-test",
-        needs: &[&WASM, &NODE, &CHROMIUM],
+        needs: &[&CC, &WASM, &NODE, &CHROMIUM],
     },
 ];
 

@@ -192,3 +192,31 @@ fn version_2_is_read_alike() {
     bytes[4] = 2;
     assert_eq!(read(bytes).unwrap().config().unwrap().hidden, 8);
 }
+
+#[test]
+fn a_front_that_ends_too_soon_is_told_from_a_broken_file() {
+    let bytes = model("llama", &[]).finish();
+    let path = Path::new(NAME);
+    let whole = Header::parse(path, &bytes, bytes.len()).unwrap().unwrap();
+    let mut needed = None;
+    for end in 0..bytes.len() {
+        match Header::parse(path, &bytes[..end], bytes.len()).unwrap() {
+            Some(header) => {
+                needed.get_or_insert(end);
+                assert_eq!(header.tensors.len(), whole.tensors.len());
+            }
+            None => {
+                assert_eq!(needed, None, "{end} bytes are not enough");
+                // The same bytes as all there is are a broken file.
+                assert!(Header::parse(path, &bytes[..end], end).is_err());
+            }
+        }
+    }
+    assert!(needed.is_some_and(|needed| needed < bytes.len()));
+    let ranges = Gguf::from_source(path, Arc::new(bytes.clone())).unwrap();
+    let mapped = read(bytes).unwrap();
+    for role in [Role::Embedding, Role::QueryWeight(0)] {
+        let of = |gguf: &Gguf| gguf.tensor(role).unwrap().unwrap().bytes.into_owned();
+        assert_eq!(of(&ranges), of(&mapped));
+    }
+}
