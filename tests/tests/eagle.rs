@@ -160,6 +160,71 @@ fn a_head_that_rested_drafts_what_it_would_have_drafted_without() {
     }
 }
 
+/// Prompts are longer than a pass, and so is what waits for a head: in pieces or at once,
+/// cut anywhere, the first draft is the same.
+#[test]
+fn a_long_prompt_is_drafted_from_as_if_it_had_come_in_pieces() {
+    let mut model = Tiny::new("llama", 6);
+    model.context = 1024;
+    let target = model.load(Dtype::F32);
+    let text: Vec<u32> = (0..700).map(|i| (i * i + 3 * i) % 96).collect();
+    for kind in KINDS {
+        let whole = record(&target, kind, &text, 3, 0).take();
+        let log = Log::default();
+        let recording = Recording {
+            inner: eagle(kind, 5, &target),
+            dear: 0,
+            log: log.clone(),
+        };
+        let greedy = Sampling::default();
+        let mut pieces = session(&target, 1);
+        pieces
+            .open(options(&greedy, 3, Box::new(recording)))
+            .unwrap();
+        for end in [1, 100, 356, 357, 700] {
+            log.take();
+            answer(&mut pieces, 0, &text[..end]);
+        }
+        assert_eq!(log.take(), whole, "{kind:?}");
+        // Not worth a pass for 600 tokens, more than may wait: it goes on all the same.
+        let late = record(&target, kind, &text[..60], 640, 690).take();
+        let drafts = late.iter().filter(|(_, tree)| tree.len() > 1);
+        let drafts: Vec<usize> = drafts.map(|(context, _)| context.len()).collect();
+        assert_eq!(drafts.first(), Some(&690), "{kind:?}: {drafts:?}");
+    }
+}
+
+#[test]
+fn what_a_resting_head_has_seen_is_not_run_again() {
+    let mut model = Tiny::new("llama", 6);
+    model.context = 1024;
+    let target = model.load(Dtype::F32);
+    let text: Vec<u32> = (0..500).map(|i| (i * i + 3 * i) % 96).collect();
+    for kind in KINDS {
+        // What waits is fused already, or as the target left it, or both.
+        for first in [60, 300] {
+            for shared in [first / 2, first - 7, first] {
+                let log = Log::default();
+                let recording = Recording {
+                    inner: eagle(kind, 5, &target),
+                    dear: 400,
+                    log: log.clone(),
+                };
+                let greedy = Sampling::default();
+                let mut kept = session(&target, 1);
+                kept.open(options(&greedy, 4, Box::new(recording))).unwrap();
+                answer(&mut kept, 0, &text[..first]);
+                log.take();
+                let next = [&text[..shared], &text[1..450 - shared]].concat();
+                let found = answer(&mut kept, 0, &next);
+                assert_eq!(found.stats.reused_tokens, shared, "{kind:?} {first}");
+                let fresh = record(&target, kind, &next, 4, 0).take();
+                assert_eq!(log.take(), fresh, "{kind:?} {first} {shared}");
+            }
+        }
+    }
+}
+
 /// A target whose next token depends on the last one alone, and an EAGLE-1 head that
 /// says exactly the same: every layer adds nothing, and embeddings have unit norm.
 #[test]

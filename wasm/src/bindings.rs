@@ -96,7 +96,7 @@ impl Engine {
 
     /// Bytes in use: JSON.
     pub fn memory(&self) -> String {
-        let wasm = core::arch::wasm32::memory_size(0) * 65536;
+        let wasm = core::arch::wasm32::memory_size(0) as u64 * 65536;
         format!(r#"{{"wasm":{wasm},"device":0}}"#)
     }
 }

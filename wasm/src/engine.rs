@@ -93,8 +93,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Runs a few passes: a device that gives nonsense shows it here, and how long a pass
-    /// takes is part of what a page is told. The fastest counts: the first ones run code
+    /// Runs a few passes: a model whose output is not a number shows it here, and how long
+    /// a pass takes is part of what a page is told. The fastest counts: the first ones run code
     /// that the browser has not optimised yet.
     async fn try_out(&mut self) -> Result<(), Failure> {
         let mut watch = |_: usize, _: u32| false;

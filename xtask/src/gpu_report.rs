@@ -91,7 +91,7 @@ pub fn run(device: &str) -> Result<(), String> {
             println!("skipped: {program} is not here");
         }
     }
-    steps::run(steps, true)?;
+    steps::run_all(steps, true)?;
     println!(
         "\nskipped: compute-sanitizer and PyTorch beside eaglet. By hand: \
          `compute-sanitizer target/release/deps/gpu-*`"

@@ -29,6 +29,23 @@ enum Outcome {
 /// Runs `steps` up to the first that fails. A step whose needs are missing is skipped,
 /// or, with `strict`, is a failure before anything runs.
 pub fn run(steps: &[Step], strict: bool) -> Result<(), String> {
+    run_while(steps, strict, |before| {
+        !matches!(before, Outcome::Failed(_) | Outcome::NotReached)
+    })
+}
+
+/// The same, but a step that fails does not keep the others from being run: for figures,
+/// each of which stands by itself.
+pub fn run_all(steps: &[Step], strict: bool) -> Result<(), String> {
+    run_while(steps, strict, |_| true)
+}
+
+/// Goes on as long as `goes_on` says so of the last step's outcome.
+fn run_while(
+    steps: &[Step],
+    strict: bool,
+    goes_on: impl Fn(&Outcome) -> bool,
+) -> Result<(), String> {
     let mut needs: Vec<&Requirement> = Vec::new();
     for &need in steps.iter().flat_map(|step| step.needs) {
         if !needs.iter().any(|known| known.name == need.name) {
@@ -43,18 +60,13 @@ pub fn run(steps: &[Step], strict: bool) -> Result<(), String> {
     let lacks = |need: &Requirement| missing.iter().any(|lost| lost.name == need.name);
     let mut outcomes = Vec::new();
     for step in steps {
-        outcomes.push(
-            if matches!(
-                outcomes.last(),
-                Some(Outcome::Failed(_) | Outcome::NotReached)
-            ) {
-                Outcome::NotReached
-            } else if let Some(need) = step.needs.iter().find(|need| lacks(need)) {
-                Outcome::Skipped(need.name)
-            } else {
-                cargo(step)
-            },
-        );
+        outcomes.push(if !outcomes.last().is_none_or(&goes_on) {
+            Outcome::NotReached
+        } else if let Some(need) = step.needs.iter().find(|need| lacks(need)) {
+            Outcome::Skipped(need.name)
+        } else {
+            cargo(step)
+        });
     }
     summarise(steps, &outcomes)
 }
@@ -140,5 +152,7 @@ mod tests {
         let steps = [step("--version"), step("--no-such-flag"), step("--list")];
         let error = run(&steps, true).unwrap_err();
         assert_eq!(error, "--no-such-flag failed");
+        let outcome = run_all(&steps, true);
+        assert_eq!(outcome, Err("--no-such-flag failed".into()));
     }
 }

@@ -44,6 +44,15 @@ pub fn open(index: usize) -> Result<Backend> {
                 .into(),
         ));
     }
+    // Kernels include it, and CubeCL gives up in a thread of its own where it is not.
+    let headers = cubecl::cuda::install::cuda_path().map(|path| path.join("include/cuda_fp16.h"));
+    if !headers.is_some_and(|header| header.exists()) {
+        return Err(Error::Invalid(
+            "the headers of the CUDA toolkit are not installed (CUDA_PATH names its folder); \
+             use --device wgpu"
+                .into(),
+        ));
+    }
     let ops = CubeOps::<Cuda>::new(CudaDevice::new(index), false, Fault::default());
     Ok(backend(DeviceSpec::Cuda(index), &found, ops))
 }

@@ -182,13 +182,25 @@ fn proven(backend: Backend) -> Result<Backend> {
     Ok(backend)
 }
 
+/// CubeCL panics where a driver fails at its start: that, too, is a device to pass over.
+#[cfg(feature = "cube")]
+fn contained(open: impl FnOnce() -> Result<Backend>) -> Result<Backend> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|_| {
+        let what = "the driver failed while the device was opened; use --device cpu";
+        Err(Error::Device(what.into()))
+    })
+}
+
 fn open_cpu(threads: Option<usize>) -> Backend {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let ops = CpuOps::new(threads.unwrap_or(cores));
     let threads = ops.threads();
     Backend {
         name: "cpu".into(),
-        description: format!("{}, {threads} threads", ops.isa()),
+        description: match threads {
+            1 => format!("{}, one thread", ops.isa()),
+            threads => format!("{}, {threads} threads", ops.isa()),
+        },
         ops: Arc::new(ops),
         skipped: Vec::new(),
         bandwidth: Box::new(move || Ok(read_bandwidth(threads))),
@@ -197,12 +209,12 @@ fn open_cpu(threads: Option<usize>) -> Backend {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Backend> {
-    cuda::open(index).and_then(proven)
+    contained(|| cuda::open(index).and_then(proven))
 }
 
 #[cfg(feature = "wgpu")]
 fn open_wgpu(index: usize) -> Result<Backend> {
-    wgpu::open(index).and_then(proven)
+    contained(|| wgpu::open(index).and_then(proven))
 }
 
 #[cfg(not(feature = "cuda"))]

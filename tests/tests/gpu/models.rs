@@ -52,7 +52,7 @@ fn every_architecture_matches_the_naive_forward_pass() {
 }
 
 #[test]
-fn quantised_models_are_closer_to_their_weights_than_the_cpu_is() {
+fn quantised_models_agree_with_the_cpu() {
     // The CPU rounds activations to 8 bits; GPUs do not. Both stay near the f32 model.
     for gpu in gpus() {
         let model = Tiny::new("llama", 1);

@@ -51,6 +51,8 @@ impl Toolchain {
             .args(["--package", "eaglet-wasm", "--target", TARGET])
             .current_dir(steps::root())
             .env("RUSTC", &self.rustc)
+            // They would take the place of those in .cargo, and SIMD with them.
+            .env_remove("RUSTFLAGS")
             .env("CARGO_TARGET_DIR", target);
         if self.build_std {
             build

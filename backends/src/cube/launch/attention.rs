@@ -35,9 +35,10 @@ impl<K: Kind> CubeOps<K> {
         let norm = norm.transpose()?;
         let (query_norm, key_norm) = norm.as_ref().map_or((&qkv, &qkv), |(q, k)| (q, k));
         let epsilon = |pick: fn(&HeadNorms) -> f32| norms.map_or(0.0, pick);
+        // What may fail comes before the cache is taken apart.
+        let queries = self.room(count, heads.query * heads.dim)?;
         let keys = self.owned(cache.keys.extract())?;
         let values = self.owned(cache.values.extract())?;
-        let queries = self.room(count, heads.query * heads.dim)?;
         let plan = rotary::Plan {
             query: heads.query,
             kv: heads.kv,

@@ -293,9 +293,16 @@ impl Drafter for Eagle {
     }
 
     fn truncate(&mut self, len: usize) -> usize {
+        if len > self.pairs.len() {
+            let kept = self.waiting.truncate(len - self.pairs.len(), &*self.ops);
+            if kept.is_err() {
+                self.waiting = Waiting::default(); // What is gone is seen again.
+            }
+            return self.pairs.len() + self.waiting.rows();
+        }
         // The pair at len - 1 holds the token at len, which may change; its feature is
         // gone, and has to be seen again.
-        let keep = self.pairs.len().min(len.saturating_sub(1));
+        let keep = len.saturating_sub(1);
         let slots = self.pairs.truncate(keep);
         self.cache.release(slots.into_iter());
         self.waiting = Waiting::default();

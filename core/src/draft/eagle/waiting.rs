@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use super::Head;
 use crate::error::Result;
 use crate::model::Features;
+use crate::ops::Ops;
 
 /// Rows of one pass: few enough to keep activations small.
 const CHUNK: usize = 256;
@@ -37,6 +38,43 @@ impl Waiting {
             true => self.fuse(head),
             false => Ok(()),
         }
+    }
+
+    /// Forgets all but the first `rows` positions.
+    pub fn truncate(&mut self, rows: usize, ops: &dyn Ops) -> Result<()> {
+        let mut left = rows;
+        let mut first = |tensor: &Tensor<2>| {
+            let rows = left.min(tensor.dims()[0]);
+            left -= rows;
+            rows
+        };
+        let cut = |tensor: &Tensor<2>, rows: usize| {
+            let rows: Vec<u32> = (0..rows as u32).collect();
+            ops.select(tensor, &rows)
+        };
+        for fused in std::mem::take(&mut self.fused) {
+            match first(&fused) {
+                0 => break,
+                rows => self.fused.push(cut(&fused, rows)?),
+            }
+        }
+        self.raw_rows = 0;
+        for Features { last, taps } in std::mem::take(&mut self.raw) {
+            let rows = first(&last);
+            if rows == 0 {
+                break;
+            }
+            self.raw_rows += rows;
+            self.raw.push(Features {
+                last: cut(&last, rows)?,
+                taps: taps
+                    .iter()
+                    .map(|tap| cut(tap, rows))
+                    .collect::<Result<_>>()?,
+            });
+        }
+        self.rows = self.rows.min(rows);
+        Ok(())
     }
 
     /// So much waits that it has to be taken in, whether there is anything to draft or not.
