@@ -88,6 +88,14 @@ test('log probabilities, in both shapes', async () => {
   });
 });
 
+test('draws without a seed differ, and say which seed repeats them', async () => {
+  const ask = async (more) => (await engine.chat.completions.create({ messages: user('x'), ...more })).usage.extra.seed;
+  const [first, second] = [await ask({ temperature: 1 }), await ask({ temperature: 1, seed: null })];
+  assert.ok(Number.isInteger(first) && first >= 0 && first !== second, `${first}, ${second}`);
+  assert.equal(await ask({ temperature: 1, seed: 7 }), 7);
+  assert.equal(await ask({ temperature: 0 }), undefined);
+});
+
 test('completions, whole and streamed', async () => {
   const whole = await engine.complete({ prompt: 'a b c', max_tokens: 2 });
   assert.equal(whole.object, 'text_completion');
