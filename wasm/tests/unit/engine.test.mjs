@@ -49,6 +49,7 @@ test('an answer has the shape of OpenAI', async () => {
   assert.equal(usage.extra.decode_tokens_per_s, 6);
   assert.equal(usage.extra.tau, 2);
   assert.deepEqual(usage.extra.acceptance_by_depth, [0.75, 0.5]);
+  assert.deepEqual(usage.extra.tried_by_depth, [4, 2]);
   assert.equal(usage.extra.dispatches_per_token, 10);
   assert.equal(usage.extra.finish, 'stop');
 });

@@ -28,6 +28,7 @@ export function usageOf(wire: WireUsage, finish: Finish, { method = 'auto', seed
       acceptance_by_depth: wire.accepted_by_depth.map((accepted, depth) =>
         rate(accepted, wire.tried_by_depth[depth] ?? 0),
       ),
+      tried_by_depth: wire.tried_by_depth,
       draft_s: wire.draft_seconds,
       verify_s: wire.verify_seconds,
       dispatches_per_token: wire.dispatches / tokens,

@@ -101,6 +101,8 @@ export interface UsageExtra {
   readonly tau: number;
   /** Accepted of those tried, by depth in the tree, first drafted token first. */
   readonly acceptance_by_depth: readonly number[];
+  /** How many were tried at each depth: of few, a share says little. */
+  readonly tried_by_depth: readonly number[];
   readonly draft_s: number;
   readonly verify_s: number;
   readonly dispatches_per_token: number;
