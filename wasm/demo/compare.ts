@@ -84,6 +84,6 @@ function judge(plain: Written, drafted: Written): void {
   equal.textContent = same ? 'The same text, token for token' : 'The texts differ';
   const passes = `${drafted.usage.extra.rounds} passes of the model instead of ${plain.usage.extra.rounds}`;
   equal.className = !same ? 'bad' : times >= 1 ? 'good' : '';
-  const pays = times >= 1 ? '.' : ': guessing does not pay on this device.';
+  const pays = times >= 1 ? '.' : ': guessing does not pay here.';
   verdict.replaceChildren(equal, `: ${passes}, ${times.toFixed(2)} times the speed${pays}`);
 }

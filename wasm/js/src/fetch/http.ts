@@ -41,16 +41,16 @@ export async function request(
     // Servers of single-page applications answer with a page to what they do not have.
     const page = response.ok && /^text\/html\b/i.test(response.headers.get('content-type') ?? '');
     const absent = page || status === 404 || status === 410;
-    const beyond = status === 416;
+    // Of an empty file there is no range, from the start either.
+    const empty = /^(bytes \*\/0)?$/.test(response.headers.get('content-range') ?? '');
+    const beyond = status === 416 && (offset > 0 || empty);
     if (!response.ok && !absent && !beyond) throw refusal(url, status, response.statusText);
     const ranged = status === 206;
     if (ranged && !startsAt(response, offset)) {
       throw new EagletError('network', `${url}: the server answered with another range`);
     }
-    // Of an empty file there is no range, from the start either.
-    const empty = beyond && offset === 0;
     return {
-      kind: absent ? 'absent' : ranged || empty ? 'range' : beyond ? 'beyond' : 'whole',
+      kind: absent ? 'absent' : ranged || (beyond && offset === 0) ? 'range' : beyond ? 'beyond' : 'whole',
       total: absent || beyond ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
       validator: response.headers.get('etag') ?? response.headers.get('last-modified'),
       body: pieces(url, response, watch),
