@@ -1,7 +1,7 @@
 import type { Message } from 'eaglet';
 import { showLive, showUsage, summary } from './figures.js';
 import { byId, element, find, words } from './format.js';
-import { request, state } from './state.js';
+import { occupy, onOccupied, release, request, state } from './state.js';
 import { write } from './writer.js';
 
 const log = byId('log');
@@ -9,6 +9,7 @@ const form = byId<HTMLFormElement>('composer');
 const input = find<HTMLTextAreaElement>(form, 'textarea');
 const send = find<HTMLButtonElement>(form, 'button.main');
 let messages: Message[] = [];
+let running: AbortController | undefined;
 
 /** Makes the chat usable, or not. */
 export function enableChat(usable: boolean): void {
@@ -18,21 +19,23 @@ export function enableChat(usable: boolean): void {
   if (usable) input.focus();
 }
 
+onOccupied(() => (send.disabled = !state.engine || (state.stop !== undefined && !running)));
+
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  // While an answer comes, the button stops it.
-  if (state.stop) state.stop.abort();
-  else void ask(input.value.trim());
+  // While an answer comes here, the button stops it.
+  if (running) running.abort();
+  else if (!state.stop) void ask(input.value.trim());
 });
 
 input.addEventListener('keydown', (event) => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  if (!state.stop) form.requestSubmit();
+  if (!running) form.requestSubmit();
 });
 
 byId('fresh').addEventListener('click', () => {
-  state.stop?.abort();
+  running?.abort();
   messages = [];
   log.replaceChildren();
   input.focus();
@@ -41,7 +44,8 @@ byId('fresh').addEventListener('click', () => {
 async function ask(text: string): Promise<void> {
   const { engine } = state;
   if (!engine || text === '') return;
-  const stop = (state.stop = new AbortController());
+  const stop = (running = new AbortController());
+  occupy(stop);
   const asked: Message[] = [...messages, { role: 'user', content: text }];
   const answer = element('div', 'answer');
   const body = element('div', 'text');
@@ -57,16 +61,17 @@ async function ask(text: string): Promise<void> {
       showLive(live);
       follow();
     });
-    messages = [...asked, { role: 'assistant', content: written.text }];
+    if (body.isConnected) messages = [...asked, { role: 'assistant', content: written.text }];
     showUsage(written.usage);
     answer.append(element('span', 'figure small', summary(written.usage)));
   } catch (error) {
     const told = stop.signal.aborted ? 'Stopped.' : words(error);
     answer.append(element('span', 'figure small', told));
-    // What the person saw stays part of the conversation.
-    if (body.textContent) messages = [...asked, { role: 'assistant', content: body.textContent }];
+    // What the person saw stays part of the conversation, unless a new one has begun.
+    if (body.isConnected && body.textContent) messages = [...asked, { role: 'assistant', content: body.textContent }];
   } finally {
-    state.stop = undefined;
+    running = undefined;
+    release(stop);
     busy(false);
     follow();
   }

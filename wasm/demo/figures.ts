@@ -5,6 +5,9 @@ import type { Live } from './writer.js';
 /** Depths that are shown even if nothing was guessed so far ahead. */
 const COLUMNS = 5;
 
+/** Fewer guesses than this are counted: a share of them would say more than is known. */
+const FEW = 10;
+
 /** Shows an answer's figures while it comes. */
 export function showLive({ speed, tau }: Live): void {
   byId('speed').textContent = speed > 0 ? speed.toFixed(speed < 100 ? 1 : 0) : '–';
@@ -14,20 +17,25 @@ export function showLive({ speed, tau }: Live): void {
 /** Shows what an answer cost. */
 export function showUsage({ extra }: Usage): void {
   showLive({ tokens: 0, speed: extra.decode_tokens_per_s, tau: extra.tau });
-  const shares = extra.acceptance_by_depth.slice(0, 6);
-  byId('ahead').hidden = shares.length === 0;
-  const columns = Math.max(shares.length, COLUMNS);
+  const depths = extra.tried_by_depth.slice(0, 6).map((tried, depth) => {
+    const share = extra.acceptance_by_depth[depth] ?? 0;
+    const few = tried < FEW;
+    const told = tried === 0 ? '·' : few ? `${Math.round(share * tried)} of ${tried}` : percent(share);
+    return { share: few ? 0 : share, told };
+  });
+  byId('ahead').hidden = depths.length === 0;
+  const columns = Math.max(depths.length, COLUMNS);
   const bars = Array.from({ length: columns }, (_, depth) => {
-    const share = shares[depth];
+    const { share, told } = depths[depth] ?? { share: 0, told: '·' };
     const column = element('span', '');
-    column.style.setProperty('--share', `${Math.round(100 * (share ?? 0))}%`);
-    column.append(element('i', ''), element('b', '', share === undefined ? '·' : percent(share)), `${depth + 1}`);
+    column.style.setProperty('--share', `${Math.round(100 * share)}%`);
+    column.append(element('i', ''), element('b', '', told), `${depth + 1}`);
     return column;
   });
-  const depths = byId('depths');
-  depths.replaceChildren(...bars);
-  const told = shares.map((share, depth) => `${depth + 1} ahead: ${percent(share)}`).join(', ');
-  depths.setAttribute('aria-label', `Right guesses, ${told}`);
+  const chart = byId('depths');
+  chart.replaceChildren(...bars);
+  const told = depths.map((one, depth) => `${depth + 1} ahead: ${one.told}`).join(', ');
+  chart.setAttribute('aria-label', `Right guesses, ${told}`);
 }
 
 /** One line under an answer. */

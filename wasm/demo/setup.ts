@@ -17,8 +17,20 @@ export function prefill(): void {
   const given = new URLSearchParams(location.search);
   for (const name of ['model', 'head', 'device', 'dtype']) {
     const value = given.get(name);
-    if (value === null) continue;
-    control(name).value = name === 'model' || name === 'head' ? new URL(value, location.href).href : value;
+    if (value === null || value === '') continue;
+    const field = control<HTMLInputElement | HTMLSelectElement>(name);
+    if (!(field instanceof HTMLSelectElement)) field.value = resolved(value);
+    // A select would show nothing for a value that it does not offer.
+    else if ([...field.options].some((option) => option.value === value)) field.value = value;
+  }
+}
+
+/** What is no address stays as it is: the form says so. */
+function resolved(address: string): string {
+  try {
+    return new URL(address, location.href).href;
+  } catch {
+    return address;
   }
 }
 
@@ -98,15 +110,18 @@ async function showFacts(engine: Engine): Promise<void> {
     ['Device', `${device.name}: ${device.why}`],
     ['Memory', megabytes(memory.wasm + memory.device)],
   ];
+  // On a phone they would push the conversation out of sight.
+  byId<HTMLDetailsElement>('about').open = !matchMedia('(max-width: 860px)').matches;
   byId('facts').replaceChildren(...facts.flatMap(([name, value]) => [element('dt', '', name), element('dd', '', value)]));
 }
 
 async function unload(): Promise<void> {
   enableChat(false);
   enableCompare(false);
-  state.stop?.abort();
-  await state.engine?.unload();
+  const { engine } = state;
   state.engine = undefined;
+  state.stop?.abort();
+  await engine?.unload();
   show('setup');
 }
 

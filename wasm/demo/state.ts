@@ -7,6 +7,29 @@ export const state: { engine: Engine | undefined; stop: AbortController | undefi
   stop: undefined,
 };
 
+const watchers: (() => void)[] = [];
+
+/** Calls `watcher` whenever an answer begins or ends, in whichever view. */
+export function onOccupied(watcher: () => void): void {
+  watchers.push(watcher);
+}
+
+/** Takes the engine for an answer: it gives one at a time, and the views share it. */
+export function occupy(stop: AbortController): void {
+  state.stop = stop;
+  tellOccupied();
+}
+
+/** Gives the engine back. */
+export function release(stop: AbortController): void {
+  if (state.stop === stop) state.stop = undefined;
+  tellOccupied();
+}
+
+function tellOccupied(): void {
+  for (const watcher of watchers) watcher();
+}
+
 const form = byId<HTMLFormElement>('options');
 const methods = find<HTMLSelectElement>(form, '[name=method]');
 const temperature = find<HTMLInputElement>(form, '[name=temperature]');
@@ -40,6 +63,7 @@ export function method(): Method {
 /** A request as the options say. */
 export function request(messages: readonly Message[], signal: AbortSignal): ChatRequest & { readonly stream: true } {
   const number = (name: string) => Number(find<HTMLInputElement>(form, `[name=${name}]`).value);
+  const seed = find<HTMLInputElement>(form, '[name=seed]').value;
   return {
     messages,
     signal,
@@ -48,6 +72,6 @@ export function request(messages: readonly Message[], signal: AbortSignal): Chat
     method: method(),
     temperature: number('temperature'),
     max_tokens: Math.max(1, number('tokens')),
-    seed: number('seed'),
+    ...(seed === '' ? {} : { seed: Number(seed) }),
   };
 }

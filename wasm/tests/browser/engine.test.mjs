@@ -44,8 +44,10 @@ test('what a device lacks is told: auto says why, webgpu works or is an error', 
     await engine.unload();
     return device;
   });
-  assert.ok(auto.why.length > 0);
-  const webgpu = auto.candidates.find((one) => one.name.includes('webgpu'));
+  const webgpu = auto.candidates.find((one) => one.name === 'webgpu');
+  assert.ok(auto.candidates.some((one) => one.name === auto.name && one.ok), JSON.stringify(auto));
+  assert.ok(webgpu.ok || webgpu.reason.includes('WebGPU'), JSON.stringify(webgpu));
+  if (!webgpu.ok) assert.ok(auto.name === 'wasm' && auto.why.includes(webgpu.reason), auto.why);
   const asked = await page.evaluate(async () => {
     try {
       await (await Eaglet.load(model, { device: 'webgpu' })).unload();
@@ -54,7 +56,7 @@ test('what a device lacks is told: auto says why, webgpu works or is an error', 
       return error.name;
     }
   });
-  assert.equal(asked, webgpu?.ok ? 'loaded' : 'NoWebGPU');
+  assert.equal(asked, webgpu.ok ? 'loaded' : 'NoWebGPU');
 });
 
 test('the second turn reuses the first', { skip }, async () => {
@@ -125,18 +127,24 @@ test('a full context and a wrong request are errors, and the engine goes on', { 
 
 test('an abort in the middle, and the next answer is whole', { skip }, async () => {
   const result = await page.evaluate(async (messages) => {
-    const before = await engine.chat.completions.create({ messages, max_tokens: 30 });
+    // Plain, so that each piece is one token, and the end is known to be further away.
+    const ask = (more) => engine.chat.completions.create({ messages, method: 'plain', max_tokens: 30, ...more });
+    const before = await ask();
     const controller = new AbortController();
-    const stream = await engine.chat.completions.create({ messages, max_tokens: 3000, signal: controller.signal, stream: true });
+    const stream = await ask({ max_tokens: 3000, signal: controller.signal, stream: true });
     let seen = 0;
     const read = (async () => {
-      for await (const _ of stream) if (++seen === 5) controller.abort();
+      for await (const { extra } of stream) if (extra && ++seen === 3) controller.abort();
     })();
     const error = await failure(read);
-    const after = await engine.chat.completions.create({ messages, max_tokens: 30 });
-    return { name: error.name, same: after.choices[0].message.content === before.choices[0].message.content };
+    const after = await ask();
+    return { before, name: error.name, seen, after };
   }, say('Count.'));
-  assert.deepEqual(result, { name: 'AbortError', same: true });
+  const { before, after } = result;
+  assert.ok(before.usage.completion_tokens > 10, 'an answer that is long enough to be cut');
+  assert.deepEqual([result.name, result.seen], ['AbortError', 3]);
+  assert.equal(after.choices[0].message.content, before.choices[0].message.content);
+  assert.ok(after.usage.extra.reused_tokens >= before.usage.prompt_tokens - 1);
 });
 
 test('memory does not grow, over answers and over loads', { skip }, async () => {
@@ -144,19 +152,25 @@ test('memory does not grow, over answers and over loads', { skip }, async () => 
     const wasm = async (engine) => (await engine.stats()).memory.wasm;
     const ask = (method) => engine.chat.completions.create({ messages, max_tokens: 24, method });
     for (let i = 0; i < 3; i++) await ask('eagle3');
-    const warm = await wasm(engine);
-    for (let i = 0; i < 12; i++) await ask('eagle3');
-    const used = await wasm(engine);
+    const answers = [];
+    for (let i = 0; i < 12; i++) {
+      await ask('eagle3');
+      answers.push(await wasm(engine));
+    }
+    // In one worker, or each load would have a memory of its own.
+    const worker = new Worker('/worker/entry.js', { type: 'module' });
     const loads = [];
-    for (let i = 0; i < 4; i++) {
-      const other = await Eaglet.load(model, { device: 'wasm', head });
+    for (let i = 0; i < 6; i++) {
+      const other = await Eaglet.load(model, { device: 'wasm', head, worker });
       loads.push(await wasm(other));
       await other.unload();
     }
-    return { warm, used, loads };
+    worker.terminate();
+    return { answers, loads };
   }, say('Why is the sky blue?'));
-  assert.equal(grown.used, grown.warm);
-  assert.equal(new Set(grown.loads).size, 1, String(grown.loads));
+  // Times decide how wide a tree is, so one growth may still come; a leak would go on.
+  assert.ok(new Set(grown.answers).size <= 2, String(grown.answers));
+  assert.ok(new Set(grown.loads.slice(1)).size <= 2, String(grown.loads));
   await new Promise((go) => setTimeout(go, 300));
   assert.equal(page.workers().length, 1, 'only that of the engine at hand');
 });

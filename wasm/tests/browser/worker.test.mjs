@@ -54,21 +54,20 @@ test('an abort reaches a worker that is computing', { skip }, async () => {
   assert.equal(result.next, 'fine');
 });
 
-test('unloading ends the worker, and nothing grows over ten loads', { skip }, async () => {
-  const workers = () => page.workers().length;
+test('a load starts one worker, and unloading ends it', { skip }, async () => {
+  // The browser tells of an end a little later.
+  const left = async (count) => {
+    for (let i = 0; i < 100 && page.workers().length !== count; i++) await new Promise((go) => setTimeout(go, 50));
+    assert.equal(page.workers().length, count);
+  };
   await page.evaluate(() => engine.unload());
-  const memory = await page.evaluate(async (url) => {
-    const told = [];
-    for (let i = 0; i < 10; i++) {
-      const engine = await Eaglet.load(url);
-      told.push((await engine.stats()).memory.wasm);
-      await engine.unload();
-    }
-    return told;
-  }, url);
-  assert.equal(new Set(memory).size, 1);
-  await new Promise((go) => setTimeout(go, 300));
-  assert.equal(workers(), 0);
+  for (let i = 0; i < 3; i++) {
+    await left(0);
+    await page.evaluate(async (url) => (globalThis.engine = await Eaglet.load(url)) && undefined, url);
+    await left(1);
+    await page.evaluate(() => engine.unload());
+  }
+  await left(0);
 });
 
 test('from a worker of the page', { skip }, async () => {

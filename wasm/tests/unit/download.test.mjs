@@ -60,8 +60,6 @@ test('a server without ranges is read as one stream, with and without a length',
 test('an empty file, and one of exactly a chunk', async () => {
   for (const size of [0, CHUNK, CHUNK + 1]) {
     for (const ranges of [true, false]) {
-      // No range of an empty file exists, so servers refuse or ignore it.
-      if (size === 0 && ranges) continue;
       const content = bytes.subarray(0, size);
       const got = await fetchInto(new FakeEntry(), serve({ ranges }, content).url);
       assert.ok(got.bytes.equals(content), `${size} bytes, ranges ${ranges}`);
@@ -105,6 +103,29 @@ test('chunks of a file that has changed meanwhile are not mixed with the new one
   const got = await fetchInto(entry, old.url, { known });
   assert.ok(got.bytes.equals(changed));
   assert.equal(got.loaded, SIZE);
+});
+
+test('a file that has shrunk meanwhile is another one', async () => {
+  const entry = new FakeEntry();
+  const old = serve({});
+  await fetchInto(entry, old.url);
+  const known = entry.manifest;
+  known.hashes[3] = null;
+  const shorter = noise(CHUNK, 98);
+  for (const content of [shorter, Buffer.alloc(0)]) {
+    old.how.version++;
+    server.add(old.path, content, old.how);
+    const got = await fetchInto(entry, old.url, { known: structuredClone(known) });
+    assert.ok(got.bytes.equals(content));
+  }
+});
+
+test('a page in place of a file is no file', async () => {
+  const url = server.url('/spa.html');
+  server.add('/spa.html', Buffer.from('<!doctype html>'));
+  await assert.rejects(fetchInto(new FakeEntry(), url), { code: 'file' });
+  const got = await fetchInto(new FakeEntry(), url, { optional: true });
+  assert.equal(got.manifest.absent, true);
 });
 
 test('without a word of its version, a file that was begun is fetched anew', async () => {

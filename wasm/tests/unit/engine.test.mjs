@@ -49,6 +49,7 @@ test('an answer has the shape of OpenAI', async () => {
   assert.equal(usage.extra.decode_tokens_per_s, 6);
   assert.equal(usage.extra.tau, 2);
   assert.deepEqual(usage.extra.acceptance_by_depth, [0.75, 0.5]);
+  assert.deepEqual(usage.extra.tried_by_depth, [4, 2]);
   assert.equal(usage.extra.dispatches_per_token, 10);
   assert.equal(usage.extra.finish, 'stop');
 });
@@ -86,6 +87,14 @@ test('log probabilities, in both shapes', async () => {
   assert.deepEqual(text.choices[0].logprobs, {
     tokens: ['a', ' b'], token_logprobs: [-0.5, -0.5], top_logprobs: [{ a: -0.5 }, { ' b': -0.5 }],
   });
+});
+
+test('draws without a seed differ, and say which seed repeats them', async () => {
+  const ask = async (more) => (await engine.chat.completions.create({ messages: user('x'), ...more })).usage.extra.seed;
+  const [first, second] = [await ask({ temperature: 1 }), await ask({ temperature: 1, seed: null })];
+  assert.ok(Number.isInteger(first) && first >= 0 && first !== second, `${first}, ${second}`);
+  assert.equal(await ask({ temperature: 1, seed: 7 }), 7);
+  assert.equal(await ask({ temperature: 0 }), undefined);
 });
 
 test('completions, whole and streamed', async () => {

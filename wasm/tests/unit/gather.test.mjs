@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 
 import { Lanes } from '../../dist/fetch/lanes.js';
 import { Tally } from '../../dist/fetch/tally.js';
-import { gather } from '../../dist/source/gather.js';
+import { gather, hashesOf } from '../../dist/source/gather.js';
 import { noise, sha256, startServer } from '../support/server.mjs';
 
 let server;
@@ -55,6 +55,33 @@ test('hashes are verified, of files by name and of files that a page gives', asy
   const given = [{ kind: 'blob', blob: new Blob([bytes]), name: 'model.gguf' }];
   await assert.rejects(run(given, { '*': wrong }), { name: 'IntegrityError' });
   assert.equal((await run(given, { '*': sha256(bytes) }))[0].stats.from, 'page');
+});
+
+test('a hash that would not be verified is refused before anything comes', async () => {
+  const hash = sha256('x');
+  const url = (name) => ({ kind: 'url', url: `http://x/${name}`, name });
+  const refused = (integrity, wanted, message) =>
+    assert.throws(() => hashesOf(integrity, wanted), (error) => error.name === 'InvalidRequest' && message.test(error.message));
+  refused('sha256-short', [url('a.gguf')], /weights: "sha256-short" is not/);
+  refused({ 'a.gguf': hash, 'b.gguf': hash }, [url('a.gguf')], /"b.gguf", which is none of a.gguf/);
+  refused({ 'a.gguf': undefined }, [url('a.gguf')], /"undefined" is not/);
+  refused(hash, [url('a.safetensors'), url('b.safetensors')], /hashes by name/);
+  refused(hash, [{ kind: 'blob', name: 'unknown', blob: new Blob([]) }], /hashes by name/);
+  assert.deepEqual(hashesOf(hash, [url('config.json'), url('a.gguf')]), { '*': hash });
+});
+
+test('hashes of a folder: of its one file of weights, or by name, and then the file must be there', async () => {
+  const single = folder({ 'config.json': '{}', 'model.safetensors': 'w' });
+  assert.equal((await run(single.wanted, { '*': sha256('w') })).length, 2);
+  await assert.rejects(run(single.wanted, { 'model.safetensor': sha256('w') }), { name: 'InvalidRequest' });
+  await assert.rejects(run(single.wanted, { 'tokenizer.json': sha256('w') }), { code: 'file' });
+  const { path, wanted } = folder({
+    'config.json': '{}', 'model.safetensors.index.json': index({ a: 'x.safetensors', b: 'y.safetensors' }),
+    'x.safetensors': 'x', 'y.safetensors': 'y',
+  });
+  await assert.rejects(run(wanted, { '*': sha256('x') }), /hashes by name/);
+  assert.equal(server.requests(`${path}x.safetensors`).length, 0);
+  assert.equal((await run(wanted, { 'x.safetensors': sha256('x'), 'y.safetensors': sha256('y') })).length, 4);
 });
 
 test('progress adds up over all files', async () => {

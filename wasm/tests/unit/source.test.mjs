@@ -21,7 +21,8 @@ test('files keep their names; lists may mix', () => {
 
 test('hashes are for the weights, or for files by name', () => {
   const one = wanted('https://example.org/a.gguf');
-  assert.deepEqual(hashesOf('sha256-x', one), { '*': 'sha256-x' });
-  assert.deepEqual(hashesOf({ 'a.gguf': 'h' }, one), { 'a.gguf': 'h' });
-  assert.throws(() => hashesOf({ 'b.gguf': 'h' }, one), { name: 'InvalidRequest' });
+  const hash = `sha256-${'A'.repeat(43)}=`;
+  assert.deepEqual(hashesOf(hash, one), { '*': hash });
+  assert.deepEqual(hashesOf({ 'a.gguf': hash }, one), { 'a.gguf': hash });
+  assert.throws(() => hashesOf({ 'b.gguf': hash }, one), { name: 'InvalidRequest' });
 });

@@ -89,6 +89,25 @@ async function latestManifest(folder: FileSystemDirectoryHandle): Promise<Saved 
   return latest;
 }
 
+/** Waits for a file that is open elsewhere, in milliseconds: mostly one that is being closed. */
+const WAITS = [50, 200, 800];
+
+async function syncHandle(file: SyncFile): Promise<SyncHandle> {
+  for (const wait of WAITS) {
+    try {
+      return await file.createSyncAccessHandle();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'NoModificationAllowedError') throw error;
+    }
+    await new Promise((go) => setTimeout(go, wait));
+  }
+  return file.createSyncAccessHandle();
+}
+
+function diskFull(): DOMException {
+  return new DOMException('the disk is full', 'QuotaExceededError');
+}
+
 /**
  * Opened for writing only when something is written: an open handle, or a mere change of
  * the file's date, would break the reading of other tabs.
@@ -112,9 +131,9 @@ class OpfsEntry implements Entry {
   }
 
   async write(manifest: Manifest, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const handle = await (this.handle ??= this.data.createSyncAccessHandle());
+    const handle = await this.opened();
     const written = handle.write(bytes, { at: index * manifest.chunk });
-    if (written !== bytes.length) throw new DOMException('the disk is full', 'QuotaExceededError');
+    if (written !== bytes.length) throw diskFull();
     handle.flush();
   }
 
@@ -132,17 +151,29 @@ class OpfsEntry implements Entry {
   async save(manifest: Manifest): Promise<void> {
     // Strictly later than the one before, whatever the clock does.
     this.stored = manifest.stored = Math.max(Date.now(), this.stored + 1);
-    this.slot = 1 - this.slot;
-    const name = MANIFESTS[this.slot] ?? MANIFESTS[0];
+    const slot = 1 - this.slot;
+    const name = MANIFESTS[slot] ?? MANIFESTS[0];
     const file = (await this.folder.getFileHandle(name, { create: true })) as SyncFile;
-    const handle = await file.createSyncAccessHandle();
+    const handle = await syncHandle(file);
     try {
       const bytes = new TextEncoder().encode(JSON.stringify(manifest));
       handle.truncate(0);
-      handle.write(bytes, { at: 0 });
+      if (handle.write(bytes, { at: 0 }) !== bytes.length) throw diskFull();
       handle.flush();
     } finally {
       handle.close();
+    }
+    // Only now: a torn copy is the next to be written over, and the sound one stays.
+    this.slot = slot;
+  }
+
+  private async opened(): Promise<SyncHandle> {
+    this.handle ??= syncHandle(this.data);
+    try {
+      return await this.handle;
+    } catch (error) {
+      this.handle = undefined;
+      throw error;
     }
   }
 

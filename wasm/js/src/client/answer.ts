@@ -34,7 +34,7 @@ export async function generate(
       onRound?.(round);
     },
   });
-  return { text, tokens, finish, usage: usageOf(usage, finish, request.method ?? 'auto') };
+  return { text, tokens, finish, usage: usageOf(usage, finish, request) };
 }
 
 /** How the pieces of a streamed answer look. */

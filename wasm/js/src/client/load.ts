@@ -32,7 +32,8 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
     const watch = { signal, ...(onProgress ? { onEvent: onProgress } : {}) };
     const { stats, files } = await connection.call('load', args, watch);
     if (files.some((file) => file.stored === 'opfs' || file.stored === 'cache')) {
-      await persist(options.persist ?? false);
+      // Not waited for: a browser may ask the person.
+      void persist(options.persist ?? false);
     }
     return new Engine(connection, nameOf(files[0]?.name, args.model[0]), files, stats);
   } catch (error) {

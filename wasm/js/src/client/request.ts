@@ -9,6 +9,7 @@ export interface WireRequest {
   readonly max_tokens?: number;
   readonly stop?: readonly string[];
   readonly logprobs?: number;
+  readonly seed?: number;
   readonly [sampling: string]: unknown;
 }
 
@@ -72,6 +73,8 @@ function common(
     const value = request[field];
     if (value !== undefined && value !== null) wire[field] = value;
   }
+  // The engine's own default is a fixed number: the same answer each time.
+  if (Number(wire.temperature) > 0) wire.seed ??= crypto.getRandomValues(new Uint32Array(1))[0];
   const stop = stops(request.stop);
   if (stop.length > 0) wire.stop = stop;
   if (maxTokens !== undefined && maxTokens !== null) wire.max_tokens = count('max_tokens', maxTokens, 2 ** 31, 1);

@@ -18,13 +18,14 @@ function start(address: string | URL | undefined): Worker {
   if (typeof Worker === 'undefined') {
     throw new EagletError('unsupported', 'there are no web workers here: this package is for browsers');
   }
+  // webpack puts the file on the developer's disk here, which no page can have come from.
+  const here: string = import.meta.url;
   // This very form is what Vite and webpack look for; they bundle the worker then.
-  if (address === undefined && sameOrigin(import.meta.url)) {
+  if (address === undefined && (here.startsWith('file:') || sameOrigin(here))) {
     return new Worker(new URL('../worker/entry.js', import.meta.url), { type: 'module', name: 'eaglet' });
   }
-  const url = address === undefined
-    ? new URL(/* @vite-ignore */ 'worker/entry.js', new URL('..', import.meta.url)).href
-    : String(address);
+  // Not in that form: there is nothing to bundle on a CDN.
+  const url = address === undefined ? new URL('../worker/entry.js', here).href : String(address);
   if (sameOrigin(url)) return new Worker(url, { type: 'module', name: 'eaglet' });
   // Browsers start no worker from another origin, such as a CDN, but a worker may import it.
   const script = new Blob([`import ${JSON.stringify(url)};`], { type: 'text/javascript' });

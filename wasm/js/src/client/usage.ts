@@ -1,8 +1,9 @@
-import type { FinishReason, Method, Usage } from '../types/chat.js';
+import type { FinishReason, Usage } from '../types/chat.js';
 import type { Finish, WireUsage } from '../worker/protocol.js';
+import type { WireRequest } from './request.js';
 
 /** The figures of an answer in OpenAI's shape, with ours under `extra`. */
-export function usageOf(wire: WireUsage, finish: Finish, method: Method): Usage {
+export function usageOf(wire: WireUsage, finish: Finish, { method = 'auto', seed }: WireRequest): Usage {
   const tokens = Math.max(1, wire.completion_tokens);
   const read = wire.prompt_tokens - wire.reused_tokens;
   return {
@@ -12,6 +13,7 @@ export function usageOf(wire: WireUsage, finish: Finish, method: Method): Usage 
     prompt_tokens_details: { cached_tokens: wire.reused_tokens },
     extra: {
       method,
+      ...(seed === undefined ? {} : { seed }),
       prefill_tokens_per_s: rate(read, wire.prefill_seconds),
       // The first token is the prompt's.
       decode_tokens_per_s: rate(Math.max(0, wire.completion_tokens - 1), wire.decode_seconds),
@@ -26,6 +28,7 @@ export function usageOf(wire: WireUsage, finish: Finish, method: Method): Usage 
       acceptance_by_depth: wire.accepted_by_depth.map((accepted, depth) =>
         rate(accepted, wire.tried_by_depth[depth] ?? 0),
       ),
+      tried_by_depth: wire.tried_by_depth,
       draft_s: wire.draft_seconds,
       verify_s: wire.verify_seconds,
       dispatches_per_token: wire.dispatches / tokens,

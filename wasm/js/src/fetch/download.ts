@@ -51,6 +51,10 @@ async function attempt(job: Job, known: Manifest | undefined): Promise<Manifest>
         await answer.close();
         return nothing(job);
       }
+      if (answer.kind === 'beyond') {
+        await answer.close();
+        throw new Changed();
+      }
       if (answer.kind === 'whole' || answer.total === undefined) return stream(job, answer);
       // Where nothing tells versions apart, what an earlier load has left may be another one.
       if (known && (known.validator === null || !matches(known, answer))) {
@@ -71,7 +75,7 @@ async function attempt(job: Job, known: Manifest | undefined): Promise<Manifest>
 }
 
 function nothing(job: Job): Manifest {
-  if (!job.optional) throw new EagletError('file', `${job.url}: the server has no such file`);
+  if (!job.optional) throw new EagletError('file', `${job.url}: the server has no such file (404, or a page in its place)`);
   return absent(job.url);
 }
 

@@ -14,6 +14,12 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return base64(hash.digest());
 }
 
+/** Refuses what is no hash of a file. */
+export function checkIntegrity(name: string, integrity: unknown): void {
+  if (typeof integrity === 'string' && /^sha256-[A-Za-z0-9+/]{43}=$/.test(integrity)) return;
+  throw new InvalidRequest(`integrity of ${name}: "${String(integrity)}" is not sha256- and base64`);
+}
+
 /** Refuses a file that has another hash than `integrity`, a string `sha256-…`. */
 export async function verify(
   name: string,
@@ -21,9 +27,7 @@ export async function verify(
   integrity: string,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!/^sha256-[A-Za-z0-9+/]{43}=$/.test(integrity)) {
-    throw new InvalidRequest(`integrity of ${name}: "${integrity}" is not sha256- and base64`);
-  }
+  checkIntegrity(name, integrity);
   const hash = new Sha256();
   for (let at = 0; at < blob.size; at += STRIDE) {
     if (signal.aborted) throw new Aborted();

@@ -7,8 +7,11 @@ const STALL = 30_000;
 
 /** What a server answered to a request for a range. */
 export interface Answer {
-  /** `whole`: the server ignores ranges and sends the file from its start. */
-  readonly kind: 'range' | 'whole' | 'absent';
+  /**
+   * `whole`: the server ignores ranges and sends the file from its start; `beyond`: the file
+   * ends before the range.
+   */
+  readonly kind: 'range' | 'whole' | 'beyond' | 'absent';
   /** Bytes of the whole file, if the server says so. */
   readonly total: number | undefined;
   /** Changes when the file does: its etag, or else its date. */
@@ -34,15 +37,21 @@ export async function request(
       cache: 'no-store',
       signal: watch.signal,
     });
-    const absent = response.status === 404 || response.status === 410;
-    if (!response.ok && !absent) throw refusal(url, response.status, response.statusText);
-    const ranged = response.status === 206;
+    const { status } = response;
+    // Servers of single-page applications answer with a page to what they do not have.
+    const page = response.ok && /^text\/html\b/i.test(response.headers.get('content-type') ?? '');
+    const absent = page || status === 404 || status === 410;
+    // Of an empty file there is no range, from the start either.
+    const empty = /^(bytes \*\/0)?$/.test(response.headers.get('content-range') ?? '');
+    const beyond = status === 416 && (offset > 0 || empty);
+    if (!response.ok && !absent && !beyond) throw refusal(url, status, response.statusText);
+    const ranged = status === 206;
     if (ranged && !startsAt(response, offset)) {
       throw new EagletError('network', `${url}: the server answered with another range`);
     }
     return {
-      kind: absent ? 'absent' : ranged ? 'range' : 'whole',
-      total: absent ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
+      kind: absent ? 'absent' : ranged || (beyond && offset === 0) ? 'range' : beyond ? 'beyond' : 'whole',
+      total: absent || beyond ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
       validator: response.headers.get('etag') ?? response.headers.get('last-modified'),
       body: pieces(url, response, watch),
       async close() {
@@ -71,7 +80,8 @@ function startsAt(response: Response, offset: number): boolean {
 async function totalOf(url: string, response: Response, signal: AbortSignal) {
   const named = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
   if (named !== undefined) return Number(named);
-  const head = await fetch(url, { method: 'HEAD', cache: 'no-store', signal });
+  // As a range, since a whole file might be compressed and its length another one.
+  const head = await fetch(url, { method: 'HEAD', headers: { Range: 'bytes=0-' }, cache: 'no-store', signal });
   return head.ok ? lengthOf(head) : undefined;
 }
 

@@ -8,7 +8,11 @@ import type { FileStats } from '../types/stats.js';
 import { download, type Job } from './download.js';
 import { keyOf, sha256, verify } from './hash.js';
 import type { Lanes } from './lanes.js';
+import { Passing } from './retry.js';
 import type { Tally } from './tally.js';
+
+/** How long a server's word that it has no such file is good, in milliseconds: a day. */
+const ABSENT = 24 * 3600 * 1000;
 
 /** A file that has come. */
 export interface Obtained {
@@ -52,8 +56,9 @@ async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Ob
   const progress = shared.tally.file();
   const landing = new Landing(opened.entry, mode === 'require', opened.note);
   let manifest = mode === 'reload' ? undefined : opened.entry.manifest;
-  // Another load could do without the file, and remembers that there is none.
-  if (manifest?.absent && !remote.optional) manifest = undefined;
+  // Another load could do without the file, and remembers for a while that there is none.
+  const none = manifest?.absent && remote.optional ? manifest : undefined;
+  if (manifest?.absent && !(none && Date.now() - none.stored < ABSENT)) manifest = undefined;
   let repaired = 0;
   if (manifest) {
     progress.size(manifest.size);
@@ -61,6 +66,8 @@ async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Ob
   }
   const asked = !manifest || !isWhole(manifest);
   if (!manifest || asked) {
+    // It vouches for the bytes that were there, and not for those that come in their place.
+    delete manifest?.integrity;
     const job: Job = {
       ...{ url: remote.url, optional: remote.optional, landing, lanes, signal },
       moved: (bytes) => progress.moved(bytes),
@@ -71,7 +78,11 @@ async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Ob
         if (lacks) await landing.leaveStore(of, lacks);
       },
     };
-    manifest = await download(job, manifest);
+    manifest = await download(job, manifest).catch((error: unknown) => {
+      // Without a network, what was known before has to do.
+      if (none && error instanceof Passing) return none;
+      throw error;
+    });
     if (manifest.absent) await landing.save(manifest);
   }
   const blob = manifest.absent ? undefined : await landing.finish(manifest);

@@ -1,5 +1,5 @@
 import { EagletError, InvalidRequest } from '../errors.js';
-import { verify } from '../fetch/hash.js';
+import { checkIntegrity, verify } from '../fetch/hash.js';
 import { all } from '../fetch/lanes.js';
 import { linked } from '../fetch/linked.js';
 import { obtain, type Obtained, type Shared } from '../fetch/obtain.js';
@@ -22,6 +22,8 @@ export async function gather(wanted: readonly Wanted[], hashes: Hashes, shared: 
   const parts = wanted.map((one) => bring(one, hashes, { ...shared, signal }));
   return (await all(parts, abort).finally(unlink)).flat();
 }
+
+const INDEX = 'model.safetensors.index.json';
 
 function bring(one: Wanted, hashes: Hashes, shared: Shared): Promise<Part[]> {
   switch (one.kind) {
@@ -48,7 +50,8 @@ async function fetched(
   hashes: Hashes,
   shared: Shared,
 ): Promise<Part[]> {
-  const remote = { url, name, optional, integrity: hashOf(name, hashes) };
+  // A file whose hash was given is one that must be there.
+  const remote = { url, name, optional: optional && !Object.hasOwn(hashes, name), integrity: hashOf(name, hashes) };
   const { blob, stats }: Obtained = await obtain(remote, shared);
   return blob ? [{ name, blob, stats }] : [];
 }
@@ -63,8 +66,9 @@ async function bringFolder(base: string, hashes: Hashes, shared: Shared): Promis
     file('tokenizer_config.json', true),
   ]);
   const weights = (async () => {
-    const index = await file('model.safetensors.index.json', true);
+    const index = await file(INDEX, true);
     const shards = index[0] ? await shardsOf(index[0]) : ['model.safetensors'];
+    checkNames(hashes, ['config.json', 'tokenizer.json', 'tokenizer_config.json', INDEX, ...shards]);
     return [index, ...(await Promise.all(shards.map((shard) => file(shard, false))))];
   })();
   return (await Promise.all([small, weights])).flat(2);
@@ -87,17 +91,32 @@ async function shardsOf(index: Part): Promise<string[]> {
 
 function hashOf(name: string, hashes: Hashes): string | undefined {
   if (Object.hasOwn(hashes, name)) return hashes[name];
-  return /\.(gguf|safetensors)$/i.test(name) ? hashes['*'] : undefined;
+  return isWeights(name) ? hashes['*'] : undefined;
 }
 
-/** Reads the `integrity` option. */
+function isWeights(name: string): boolean {
+  return /\.(gguf|safetensors)$/i.test(name);
+}
+
+/** Refuses hashes that would silently not be verified. */
+function checkNames(hashes: Hashes, names: readonly string[]): void {
+  const all = names.join(', ');
+  for (const name of Object.keys(hashes)) {
+    if (name !== '*' && !names.includes(name)) {
+      throw new InvalidRequest(`integrity names "${name}", which is none of ${all}`);
+    }
+  }
+  if (Object.hasOwn(hashes, '*') && names.filter(isWeights).length !== 1) {
+    throw new InvalidRequest(`integrity is one hash, and there is not one file of weights: give hashes by name, of ${all}`);
+  }
+}
+
+/** Reads the `integrity` option; names in a folder are looked at when its index is here. */
 export function hashesOf(integrity: string | Hashes | undefined, wanted: readonly Wanted[]): Hashes {
   if (integrity === undefined) return {};
-  if (typeof integrity === 'string') return { '*': integrity };
+  const hashes = typeof integrity === 'string' ? { '*': integrity } : integrity;
+  for (const [name, hash] of Object.entries(hashes)) checkIntegrity(name === '*' ? 'the weights' : name, hash);
   const names = wanted.flatMap((one) => (one.kind === 'folder' ? [] : [one.name]));
-  const unknown = Object.keys(integrity).find((name) => names.length > 0 && !names.includes(name));
-  if (unknown !== undefined) {
-    throw new InvalidRequest(`integrity names "${unknown}", which is none of ${names.join(', ')}`);
-  }
-  return integrity;
+  if (names.length > 0) checkNames(hashes, names);
+  return hashes;
 }

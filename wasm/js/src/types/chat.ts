@@ -24,7 +24,7 @@ export interface Sampling {
   readonly top_k?: number | null;
   /** Keep tokens with at least this share of the likeliest one's probability. */
   readonly min_p?: number | null;
-  /** Draws are a function of this number and the position alone. */
+  /** Draws are a function of this number and the position alone. Default: drawn for each answer. */
   readonly seed?: number | null;
   /** Up to 16 strings that end the answer; they are not part of it. */
   readonly stop?: string | readonly string[] | null;
@@ -82,6 +82,8 @@ export interface Token {
 export interface UsageExtra {
   /** What was asked to draft. */
   readonly method: Method;
+  /** With it the same request gives the same answer; absent where a greedy request gave none. */
+  readonly seed?: number;
   readonly prefill_tokens_per_s: number;
   /** Of the tokens after the first, which the prompt's pass gives. */
   readonly decode_tokens_per_s: number;
@@ -99,6 +101,8 @@ export interface UsageExtra {
   readonly tau: number;
   /** Accepted of those tried, by depth in the tree, first drafted token first. */
   readonly acceptance_by_depth: readonly number[];
+  /** How many were tried at each depth: of few, a share says little. */
+  readonly tried_by_depth: readonly number[];
   readonly draft_s: number;
   readonly verify_s: number;
   readonly dispatches_per_token: number;
@@ -119,11 +123,12 @@ export interface Usage {
 
 export type FinishReason = 'stop' | 'length';
 
-/** The probability of a token, as a natural logarithm. */
+/** The probability of a token, as a natural logarithm; -9999 stands for none at all. */
 export interface TokenLogprob {
   readonly token: string;
   readonly logprob: number;
-  readonly bytes: readonly number[];
+  /** `null` where a character lies across tokens, so that this one's text does not show its bytes. */
+  readonly bytes: readonly number[] | null;
 }
 
 export interface ChosenLogprob extends TokenLogprob {

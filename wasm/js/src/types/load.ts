@@ -10,7 +10,10 @@ export type FileSource = string | URL | Blob;
  */
 export type ModelSource = FileSource | ArrayLike<FileSource>;
 
-/** Where the model runs. `auto` measures both and takes the faster one. */
+/**
+ * Where the model runs. This build has the processor only: `auto` and `wasm` are the same,
+ * and `webgpu` is the error `NoWebGPU`.
+ */
 export type Device = 'auto' | 'webgpu' | 'wasm';
 
 /** How weights lie in memory. Default: as in the file. */
@@ -57,8 +60,8 @@ export interface LoadOptions {
   /** Default `true`. */
   readonly cache?: CacheMode;
   /**
-   * `sha256-…` in base64, as in subresource integrity, of the model's file; or of several
-   * files by their names.
+   * `sha256-…` in base64, as in subresource integrity, of the model's only weights file; or
+   * of several files by their names, which must then be there.
    */
   readonly integrity?: string | Readonly<Record<string, string>>;
   /**

@@ -1,5 +1,6 @@
 import { Aborted, EagletError } from '../errors.js';
-import { Lanes } from '../fetch/lanes.js';
+import { all, Lanes } from '../fetch/lanes.js';
+import { linked } from '../fetch/linked.js';
 import { Tally } from '../fetch/tally.js';
 import { gather, type Part } from '../source/gather.js';
 import type { Progress } from '../types/load.js';
@@ -22,17 +23,14 @@ export class Host {
     signal: AbortSignal,
     tell: (progress: Progress) => void,
   ): Promise<Calls['load']['value']> {
-    // The module compiles while the weights come.
-    const ready = this.wasm.default();
-    ready.catch(() => undefined);
     const calmly = seldom(tell);
-    const shared = { mode, signal, lanes: new Lanes(CONNECTIONS), tally: new Tally(calmly.tell) };
-    const [weights, drafts] = await Promise.all([
-      gather(model, hashes, shared),
-      gather(head, {}, shared),
-    ]);
+    const { signal: together, abort, unlink } = linked(signal);
+    const shared = { mode, signal: together, lanes: new Lanes(CONNECTIONS), tally: new Tally(calmly.tell) };
+    // The module compiles while the weights come; if one fails, the others are in vain.
+    const ready = this.wasm.default().then((): Part[] => []);
+    const coming = [gather(model, hashes, shared), gather(head, {}, shared), ready];
+    const [weights = [], drafts = []] = await all(coming, abort).finally(unlink);
     calmly.flush();
-    await ready;
     if (signal.aborted) throw new Aborted();
     this.unload();
     this.engine = await this.wasm.Engine.load(
@@ -60,7 +58,7 @@ export class Host {
       }
       return JSON.parse(generation.usage()) as WireUsage;
     } finally {
-      generation.free();
+      free(generation);
     }
   }
 
@@ -80,7 +78,7 @@ export class Host {
   }
 
   async unload(): Promise<null> {
-    this.engine?.free();
+    if (this.engine) free(this.engine);
     this.engine = undefined;
     return null;
   }
@@ -92,5 +90,14 @@ export class Host {
   private loaded(): Wasm.Engine {
     if (!this.engine) throw new EagletError('unloaded', 'no model is loaded');
     return this.engine;
+  }
+}
+
+/** After a trap the module may refuse even this, and the trap is what has to be told. */
+function free(object: Wasm.Engine | Wasm.Generation): void {
+  try {
+    object.free();
+  } catch {
+    // Its memory goes with the worker.
   }
 }

@@ -19,8 +19,9 @@ export interface WireToken {
   readonly id: number;
   readonly text: string;
   readonly drafted: boolean;
-  readonly logprob?: number;
-  readonly top?: readonly { readonly id: number; readonly text: string; readonly logprob: number }[];
+  /** `null` is minus infinity, for which JSON has no word. */
+  readonly logprob?: number | null;
+  readonly top?: readonly { readonly id: number; readonly text: string; readonly logprob: number | null }[];
 }
 
 export type Finish = 'stop' | 'length' | 'context';
@@ -93,4 +94,5 @@ export type FromWorker =
 export interface Port {
   postMessage(message: unknown): void;
   addEventListener(type: 'message', listener: (event: MessageEvent) => void): void;
+  addEventListener(type: 'error' | 'unhandledrejection', listener: (event: Event) => void): void;
 }

@@ -1,4 +1,4 @@
-import { EagletError, toWire } from '../errors.js';
+import { EagletError, toWire, type WireError } from '../errors.js';
 import type * as Wasm from '../wasm/eaglet_wasm.js';
 import { Host } from './host.js';
 import type { Calls, FromWorker, Op, Port, ToWorker } from './protocol.js';
@@ -7,7 +7,20 @@ import type { Calls, FromWorker, Op, Port, ToWorker } from './protocol.js';
 export function serve(port: Port, wasm: typeof Wasm): void {
   const host = new Host(wasm);
   const running = new Map<number, AbortController>();
+  const post = (answer: FromWorker) => port.postMessage(answer);
   let last: Promise<void> = Promise.resolve();
+  let crashed: WireError | undefined;
+
+  // A trap between two steps of a promise of the module leaves it pending for ever. Other
+  // faults are not its own: the worker may be that of the page's author.
+  const crash = (reason: unknown) => {
+    if (!(reason instanceof WebAssembly.RuntimeError || reason instanceof RangeError)) return;
+    crashed = toWire(reason);
+    for (const id of running.keys()) post({ id, error: crashed });
+    running.clear();
+  };
+  port.addEventListener('error', (event) => crash((event as ErrorEvent).error));
+  port.addEventListener('unhandledrejection', (event) => crash((event as PromiseRejectionEvent).reason));
 
   port.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
     if ('cancel' in data) {
@@ -15,23 +28,22 @@ export function serve(port: Port, wasm: typeof Wasm): void {
       return;
     }
     const { id, op, args } = data;
-    const post = (answer: FromWorker) => port.postMessage(answer);
+    if (crashed) return post({ id, error: crashed });
     const controller = new AbortController();
     running.set(id, controller);
     last = last.then(async () => {
-      try {
-        const tell = (event: Calls[Op]['event']) => post({ id, event });
-        post({ id, value: await answer(host, op, args, controller.signal, tell) });
-      } catch (error) {
-        post({ id, error: toWire(error) });
-      } finally {
-        running.delete(id);
-      }
+      const tell = (event: Calls[Op]['event']) => post({ id, event });
+      const result = await answer(host, op, args, controller.signal, tell).then(
+        (value) => ({ id, value }),
+        (error: unknown) => ({ id, error: toWire(error) }),
+      );
+      // A crash has answered it otherwise.
+      if (running.delete(id)) post(result);
     });
   });
 }
 
-function answer(
+async function answer(
   host: Host,
   op: Op,
   args: unknown,

@@ -1,0 +1,85 @@
+// From the cache, the network or both; with a Cache API in memory, which Node has not.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+
+import { CHUNK } from '../../dist/cache/manifest.js';
+import { Lanes } from '../../dist/fetch/lanes.js';
+import { obtain } from '../../dist/fetch/obtain.js';
+import { Tally } from '../../dist/fetch/tally.js';
+import { noise, sha256, startServer } from '../support/server.mjs';
+
+const kept = new Map();
+const cache = {
+  match: async (url) => kept.get(url)?.clone(),
+  put: async (url, response) => void kept.set(url, response),
+  keys: async () => [...kept.keys()].map((url) => ({ url })),
+  delete: async (url) => kept.delete(url),
+};
+
+let server;
+before(async () => {
+  server = await startServer();
+  globalThis.caches = { open: async () => cache };
+});
+beforeEach(() => kept.clear());
+after(() => {
+  delete globalThis.caches;
+  return server.close();
+});
+
+function get(url, remote = {}) {
+  const shared = { mode: true, lanes: new Lanes(6), signal: new AbortController().signal, tally: new Tally(() => {}) };
+  return obtain({ url, name: 'a.gguf', optional: false, integrity: undefined, ...remote }, shared);
+}
+
+/** The address of the manifest, which is that of its chunks without their number. */
+const manifestAt = () => [...kept.keys()].find((url) => !/\/\d+$/.test(url));
+async function change(edit) {
+  const manifest = await kept.get(manifestAt()).clone().json();
+  edit(manifest);
+  kept.set(manifestAt(), new Response(JSON.stringify(manifest)));
+}
+const damage = (index) => kept.set(`${manifestAt()}/${index}`, new Response('nonsense'));
+
+test('a chunk that is fetched again is not covered by what was verified before', async () => {
+  const bytes = noise(2 * CHUNK);
+  const url = server.url('/verified.gguf');
+  const integrity = sha256(bytes);
+  const how = server.add('/verified.gguf', bytes);
+  await get(url, { integrity });
+  damage(1);
+  assert.equal((await get(url, { integrity })).stats.repaired, 1);
+  // Other bytes under the same etag: a server that lies, or that was broken into.
+  server.add('/verified.gguf', noise(2 * CHUNK, 2), how);
+  damage(1);
+  await assert.rejects(get(url, { integrity }), { name: 'IntegrityError' });
+  assert.equal(kept.size, 0, 'a wrong file is not kept');
+});
+
+test('what was verified is not forgotten by a load that did not ask, unless it changed the file', async () => {
+  const bytes = noise(1000);
+  const url = server.url('/later.gguf');
+  const how = server.add('/later.gguf', bytes);
+  const integrity = sha256(bytes);
+  await get(url, { integrity });
+  server.add('/later.gguf', noise(1000, 2), how);
+  damage(0);
+  await get(url);
+  await assert.rejects(get(url, { integrity }), { name: 'IntegrityError' });
+});
+
+test('that there is no file is remembered for a day, and longer without a network', async () => {
+  const url = server.url('/none.json');
+  const asked = () => server.requests('/none.json').length;
+  const optional = true;
+  for (let i = 0; i < 2; i++) assert.equal((await get(url, { optional })).blob, undefined);
+  assert.equal(asked(), 1);
+  const old = (manifest) => (manifest.stored -= 25 * 3600 * 1000);
+  await change(old);
+  const how = server.add('/none.json', Buffer.from('{}'), { busy: 4 });
+  assert.equal((await get(url, { optional })).blob, undefined, 'the server does not answer');
+  assert.equal(how.busy, 0);
+  await change(old);
+  assert.equal((await get(url, { optional })).blob.size, 2);
+});
