@@ -87,8 +87,6 @@ pub struct Drafting {
 /// Tokens drafted in a round unless something says otherwise.
 const TOKENS: usize = 8;
 
-const GRAFTED: NgramOptions = NgramOptions::GRAFTED;
-
 impl Drafting {
     /// Whether trees are cut to what pays, by what passes cost.
     pub fn is_sized(&self) -> bool {
@@ -188,8 +186,8 @@ impl DraftArgs {
             _ => (self.room(&shaping), Sizing::Fixed),
         };
         if ngrams && sizing == Sizing::Fixed {
-            budget.nodes += GRAFTED.copied;
-            budget.depth = budget.depth.max(GRAFTED.copied);
+            budget.nodes += NgramOptions::GRAFTED.copied;
+            budget.depth = budget.depth.max(NgramOptions::GRAFTED.copied);
         }
         Ok(Drafting {
             method,
@@ -198,7 +196,7 @@ impl DraftArgs {
             draft,
             shaping,
             lookahead,
-            grafted: ngrams.then_some(GRAFTED),
+            grafted: ngrams.then_some(NgramOptions::GRAFTED),
         })
     }
 

@@ -16,7 +16,7 @@ const WIDEST: usize = 64;
 impl Session {
     /// Measures passes of 1, 2, 4, .. rows, up to what one round of `sequences` sequences
     /// with `nodes` nodes each may need, 64 at most; the readback of one id a row is
-    /// included. Each width is run three times: up to 16 rows that is some twenty plain
+    /// included. Each width is run three times: up to 16 rows that is some thirty plain
     /// steps where memory is the limit. Nothing of the session changes.
     ///
     /// # Errors

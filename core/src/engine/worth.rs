@@ -87,7 +87,7 @@ impl Worth {
         self.pass = match self.passed {
             1 => return,
             2 => new,
-            _ => self.pass + NEWEST * (new - self.pass).min(self.pass),
+            _ => self.pass + NEWEST * (new - self.pass),
         };
     }
 
@@ -157,11 +157,22 @@ mod tests {
         worth.record_draft(Duration::from_millis(20), 4, PLAIN);
         assert_eq!(worth.pass(), 0.005);
         worth.record_draft(Duration::from_millis(900), 1, PLAIN);
-        assert_eq!(worth.pass(), 0.006, "nor is a late one taken at its word");
+        let late = 0.005 + NEWEST * (PLAIN - 0.005);
+        assert!(
+            (worth.pass() - late).abs() < 1e-12,
+            "a late one is no more than a step"
+        );
         for _ in 0..100 {
             worth.record_draft(Duration::ZERO, 0, PLAIN);
         }
-        assert!(worth.pass() < 0.001, "a drafter is not too dear for ever");
+        assert!(worth.pass() < 0.002, "a drafter is not too dear for ever");
+        for _ in 0..400 {
+            worth.record_draft(Duration::ZERO, 0, PLAIN);
+        }
+        for _ in 0..8 {
+            worth.record_draft(Duration::from_millis(20), 1, PLAIN);
+        }
+        assert!(worth.pass() > 0.016, "nor for nothing after a long rest");
         worth.record(true, Duration::from_millis(150), 3, PLAIN);
         assert!((worth.rate(PLAIN) - 20.0).abs() < 1e-9);
     }
