@@ -30,8 +30,6 @@ fn train(world: &World, more: &[&str]) -> Run {
         MODEL,
         "--data",
         "talk.jsonl",
-        "-o",
-        "head",
         "--held-out",
         "2",
         "--measure-every",
@@ -45,7 +43,11 @@ fn train(world: &World, more: &[&str]) -> Run {
     } else {
         &sizes
     };
-    world.run(&[&fixed[..], sizes, more].concat())
+    let output = match more.contains(&"-o") {
+        true => &[][..],
+        false => &["-o", "head"],
+    };
+    world.run(&[&fixed[..], sizes, output, more].concat())
 }
 
 #[test]
@@ -79,6 +81,20 @@ fn a_trained_head_drafts_and_changes_nothing() {
     let drafted = world.report_free(&["Hi", "-n", "40", "--method", "eagle2", "--draft", "head"]);
     assert_eq!(plain["ids"], drafted["ids"]);
     assert!(drafted["stats"]["drafted_tokens"].as_u64() > Some(0));
+
+    // Another run goes on from the head, and says so.
+    let more = [
+        "--method", "eagle1", "--init", "head", "--lr", "1e-5", "-o", "more",
+    ];
+    train(&world, &more).ok();
+    let card = std::fs::read_to_string(world.path().join("more/README.md")).unwrap();
+    assert!(card.contains("begun as | `head`"), "{card}");
+    let wrong = train(
+        &world,
+        &["--method", "medusa", "--init", "head", "-o", "no"],
+    );
+    assert_eq!(wrong.code(), Some(2));
+    assert!(wrong.err.contains("another kind"), "{}", wrong.err);
 
     // The run is over: again there is nothing to do, and the head stays.
     let again = train(&world, &["--method", "eagle1", "--traces", "traces"]).ok();

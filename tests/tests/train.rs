@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::cache::{KvPool, Table};
-use eaglet_core::draft::{Head, load_head};
+use eaglet_core::draft::{Head, HeadCheckpoint, load_head};
 use eaglet_core::model::{Features, Transformer};
 use eaglet_core::train::{
     Batch, Document, DraftVocabulary, Eagle1Network, Eagle3Network, Initial, MedusaNetwork,
@@ -22,6 +22,15 @@ const TAPS: [usize; 3] = [0, 1, 2];
 const AHEAD: usize = 3;
 /// Tokens from here on cannot be drafted.
 const DRAFTED: u32 = 80;
+const OPTIONS: TrainOptions = TrainOptions {
+    epochs: 4,
+    rate: 1e-3,
+    micro_rows: 40,
+    micro_batches: 1,
+    workers: 1,
+    rule: Rule::Muon,
+    seed: 3,
+};
 
 struct Scene {
     target: Arc<Transformer>,
@@ -83,17 +92,17 @@ impl Scene {
     }
 
     fn trainer<'a>(&self, network: &'a dyn Network, folder: Option<&Path>) -> Trainer<'a> {
-        let rule = Rule::default();
+        self.trainer_of(network, folder, OPTIONS)
+    }
+
+    fn trainer_of<'a>(
+        &self,
+        network: &'a dyn Network,
+        folder: Option<&Path>,
+        options: TrainOptions,
+    ) -> Trainer<'a> {
         let tracer = Tracer::new(self.target.clone(), TAPS.into(), 64).unwrap();
         let traces = Traces::new(tracer, folder.map(Into::into)).unwrap();
-        let options = TrainOptions {
-            epochs: 4,
-            rate: 1e-3,
-            micro_rows: 40,
-            micro_batches: 1,
-            rule,
-            seed: 3,
-        };
         let documents = self.documents.clone();
         let (vocabulary, head) = (self.vocabulary.clone(), self.head.clone());
         Trainer::new(network, documents, traces, vocabulary, head, options).unwrap()
@@ -304,4 +313,79 @@ fn a_run_ends_with_its_epochs() {
     }
     assert!(pollster::block_on(trainer.step(false)).unwrap().is_none());
     assert_eq!(trainer.step_count(), steps);
+}
+
+#[test]
+fn passes_side_by_side_add_up_to_the_same_bits() {
+    let scene = scene();
+    let weights = |network: &dyn Network, workers| {
+        let options = TrainOptions {
+            micro_rows: 24,
+            micro_batches: 4,
+            workers,
+            ..OPTIONS
+        };
+        let mut trainer = scene.trainer_of(network, None, options);
+        for _ in 0..3 {
+            let report = pollster::block_on(trainer.step(false)).unwrap().unwrap();
+            assert_eq!(report.rows, 14 + 17 + 20 + 23, "four passes an update");
+        }
+        let values = trainer.weights().0.values();
+        values
+            .flat_map(|tensor| tensor.to_data().iter::<f32>().collect::<Vec<_>>())
+            .collect::<Vec<f32>>()
+    };
+    for network in &scene.networks {
+        let alone = weights(&**network, 1);
+        for workers in [2, 3, 4] {
+            assert!(weights(&**network, workers) == alone, "{}", network.name());
+        }
+    }
+}
+
+/// A head as its file.
+fn checkpoint(bytes: &[u8], config: String) -> HeadCheckpoint {
+    HeadCheckpoint {
+        tensors: NamedTensors::from_bytes(Path::new("head"), bytes).unwrap(),
+        config: config.into_bytes(),
+    }
+}
+
+#[test]
+fn training_goes_on_from_a_head() {
+    let scene = scene();
+    let vocab = scene.target.config().vocab;
+    let far = |one: &Parameters, other: &Parameters| {
+        let pairs = one.0.iter().zip(&other.0);
+        let far = pairs.map(|((name, a), (same, b))| {
+            assert_eq!(name, same);
+            let far = (a.clone() - b.clone()).abs().max();
+            far.into_scalar::<f32>()
+        });
+        far.fold(0.0, f32::max)
+    };
+    for network in &scene.networks {
+        let expected = shaken(&**network);
+        let file = network.export(&expected).unwrap();
+        let config = file.config.to_string();
+        let bytes = file.safetensors(Dtype::F32).unwrap();
+        let values = checkpoint(&bytes, config).values(vocab).unwrap();
+        let drafted = (network.name() == "eagle3").then(|| scene.vocabulary.ids().to_vec());
+        assert_eq!(values.ids, drafted);
+        let mut trainer = scene.trainer(&**network, None);
+        assert!(far(trainer.weights(), &expected) > 1e-2);
+        trainer.start_from(values).unwrap();
+        assert_eq!(far(trainer.weights(), &expected), 0.0, "{}", network.name());
+    }
+    // The rows of a GGUF file lie in another order, and its matrices are rounded.
+    let eagle3 = &*scene.networks[0];
+    let expected = shaken(eagle3);
+    let bytes = eagle3.export(&expected).unwrap().gguf().unwrap();
+    let open = || checkpoint(&bytes, String::new()).values(vocab).unwrap();
+    let mut trainer = scene.trainer(eagle3, None);
+    trainer.start_from(open()).unwrap();
+    assert!(far(trainer.weights(), &expected) < 1e-2);
+    let mut other = scene.trainer(&*scene.networks[1], None);
+    let told = other.start_from(open()).unwrap_err().to_string();
+    assert!(told.contains("another kind"), "{told}");
 }

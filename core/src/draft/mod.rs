@@ -21,7 +21,7 @@ use shaping::Candidates;
 pub use drawn::Drawn;
 pub use eagle::{
     Agreement, Eagle, Eagle1, Eagle3, Head, HeadCheckpoint, HeadFile, HeadInfo, HeadKind,
-    load_head, probe,
+    HeadValues, load_head, probe,
 };
 pub use lookahead::{Lookahead, LookaheadOptions};
 pub use medusa::{Medusa, MedusaHeads, load_medusa};

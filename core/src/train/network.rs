@@ -28,8 +28,8 @@ pub struct Loss {
     pub steps: Vec<Measured>,
 }
 
-/// A kind of head that can be trained.
-pub trait Network {
+/// A kind of head that can be trained. Passes of one update run side by side.
+pub trait Network: Sync {
     /// The method's name, as in `--method`.
     fn name(&self) -> &'static str;
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Gradients as Tape, Tensor};
+use burn::tensor::{Gradients as Tape, Tensor, TensorData};
 
+use crate::draft::HeadValues;
 use crate::error::{Error, Result};
 
 /// A head's weights by their official names, on the plain device. Vectors are one row,
@@ -30,6 +31,36 @@ impl Parameters {
     /// Adds a weight.
     pub fn set(&mut self, name: &str, values: Tensor<2>) {
         self.0.insert(name.into(), values);
+    }
+
+    /// Puts a head's values in the place of all of these.
+    ///
+    /// # Errors
+    /// A weight is missing in the head, has another shape, or is one more than these.
+    pub fn replace(&mut self, mut head: HeadValues) -> Result<()> {
+        let other = |what: String| {
+            let rule = format!("the head to go on from {what}");
+            Error::Invalid(format!("{rule}: it is of another kind or another model's"))
+        };
+        for (name, weight) in &mut self.0 {
+            let shape = weight.dims();
+            let Some((found, values)) = head.take(name) else {
+                return Err(other(format!("has no {name}")));
+            };
+            let wide = match found[..] {
+                [len] => [1, len],
+                [rows, cols] => [rows, cols],
+                _ => [0, 0],
+            };
+            if wide != shape {
+                return Err(other(format!("has {name} as {found:?}, not {shape:?}")));
+            }
+            *weight = Tensor::from_data(TensorData::new(values, shape), &weight.device());
+        }
+        match head.left() {
+            Some(name) => Err(other(format!("has {name} besides"))),
+            None => Ok(()),
+        }
     }
 
     /// Values in all.

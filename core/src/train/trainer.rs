@@ -6,9 +6,10 @@ use burn::tensor::Tensor;
 
 use super::state::{self, State};
 use super::{
-    Batch, Document, DraftVocabulary, Gradients, Measured, Network, Optimizer, Parameters, Rate,
-    Rule, Traces, schedule,
+    Batch, Document, DraftVocabulary, Gradients, Loss, Measured, Network, Optimizer, Parameters,
+    Rate, Rule, Traces, schedule,
 };
+use crate::draft::HeadValues;
 use crate::error::{Error, Result};
 
 /// How a head is trained.
@@ -22,6 +23,9 @@ pub struct TrainOptions {
     pub micro_rows: usize,
     /// Passes whose gradients make one update.
     pub micro_batches: usize,
+    /// How many of them run at a time, each in a thread of its own. Whatever it is, the
+    /// gradients are added up in the same order, to the same sums.
+    pub workers: usize,
     /// How gradients become steps.
     pub rule: Rule,
     /// Of the order of documents, and of noise.
@@ -130,24 +134,27 @@ impl<'a> Trainer<'a> {
         };
         let batch = self.epoch(epoch).swap_remove(index);
         let (mut gradients, mut steps, mut rows) = (Gradients::default(), Vec::new(), 0);
-        for (number, micro) in batch.iter().enumerate() {
-            let mut traces = Vec::with_capacity(micro.len());
-            for &document in micro {
-                traces.push(self.traces.get(&self.documents[document]).await?);
+        let mut number = 0;
+        for group in batch.chunks(self.options.workers.max(1)) {
+            let mut passes = Vec::with_capacity(group.len());
+            for micro in group {
+                let seed = (self.state.step << 8 | number) as u64;
+                number += 1;
+                let mut traces = Vec::with_capacity(micro.len());
+                for &document in micro {
+                    traces.push(self.traces.get(&self.documents[document]).await?);
+                }
+                // Else nothing in it can be drafted.
+                if let Ok(batch) = Batch::new(&traces, &self.vocabulary, &self.head) {
+                    rows += batch.rows();
+                    passes.push((batch, self.options.seed.wrapping_add(seed)));
+                }
             }
-            let Ok(batch) = Batch::new(&traces, &self.vocabulary, &self.head) else {
-                continue; // Nothing in it can be drafted.
-            };
-            rows += batch.rows();
-            let seed = self
-                .options
-                .seed
-                .wrapping_add((self.state.step << 8 | number) as u64);
-            let loss = self
-                .network
-                .loss(&self.state.weights, &batch, seed, measure)?;
-            gradients.add_all(loss.gradients);
-            add(&mut steps, &loss.steps);
+            for loss in self.losses(&passes, measure) {
+                let loss = loss?;
+                gradients.add_all(loss.gradients);
+                add(&mut steps, &loss.steps);
+            }
         }
         let count = batch.len() as f64;
         for gradient in gradients.0.values_mut() {
@@ -166,6 +173,33 @@ impl<'a> Trainer<'a> {
             rows,
             steps,
         }))
+    }
+
+    /// One pass each, side by side.
+    fn losses(&self, passes: &[(Batch, u64)], measure: bool) -> Vec<Result<Loss>> {
+        let (network, weights) = (self.network, &self.state.weights);
+        let loss = |(batch, seed): &(Batch, u64)| network.loss(weights, batch, *seed, measure);
+        if let [only] = passes {
+            return vec![loss(only)];
+        }
+        std::thread::scope(|scope| {
+            let started: Vec<_> = passes
+                .iter()
+                .map(|pass| scope.spawn(|| loss(pass)))
+                .collect();
+            let joined = started.into_iter().map(|pass| pass.join());
+            joined
+                .map(|pass| pass.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        })
+    }
+
+    /// Goes on from a head instead of the target's own weights.
+    ///
+    /// # Errors
+    /// The head is of another kind or shape.
+    pub fn start_from(&mut self, head: HeadValues) -> Result<()> {
+        self.state.weights.replace(head)
     }
 
     /// Keeps where the run stands.
@@ -192,10 +226,13 @@ impl<'a> Trainer<'a> {
     /// What makes this run different from others.
     fn run(&self) -> String {
         let tokens: usize = self.documents.iter().map(|d| d.tokens.len()).sum();
+        let options = TrainOptions {
+            workers: 1, // Changes nothing.
+            ..self.options
+        };
         format!(
-            "{} {:?} {} documents {tokens} tokens {} ids",
+            "{} {options:?} {} documents {tokens} tokens {} ids",
             self.network.name(),
-            self.options,
             self.documents.len(),
             self.vocabulary.ids().len(),
         )

@@ -33,7 +33,7 @@ pub fn card(args: &Args, model: &str, course: &Course) -> String {
          ## Training\n\n\
          Made by `eaglet train` {version} from {documents} conversations of {tokens} tokens \
          ({files}). The licence of the data is that of its sources.\n\n\
-         | setting | |\n|---|---|\n| epochs | {epochs} |\n| highest learning rate | {lr} |\n\
+         | setting | |\n|---|---|\n| begun as | {begun} |\n| epochs | {epochs} |\n| highest learning rate | {lr} |\n\
          | tokens ahead | {ahead} |\n| draft vocabulary | {vocabulary} |\n\
          | tokens of a conversation at most | {length} |\n\
          | tokens of an update | {update} |\n| seed | {seed} |\n| kept after update | {step} |\n",
@@ -49,6 +49,15 @@ pub fn card(args: &Args, model: &str, course: &Course) -> String {
         ahead = args.ahead,
         vocabulary = args.draft_vocab,
         length = args.max_length,
+        begun = args.init.as_ref().map_or_else(
+            || "the model's own last layer".into(),
+            |head| format!(
+                "`{}`",
+                head.file_name()
+                    .unwrap_or(head.as_os_str())
+                    .to_string_lossy()
+            ),
+        ),
         update = args.micro_batch * args.accumulate,
         seed = args.seed,
     )

@@ -42,6 +42,11 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "eagle3")]
     method: Kind,
 
+    /// Go on from this head (a folder, GGUF or safetensors file), its draft vocabulary
+    /// included, instead of the model's own last layer
+    #[arg(long, value_name = "HEAD")]
+    init: Option<PathBuf>,
+
     /// How often every conversation is shown
     #[arg(long, value_name = "N", default_value_t = 2)]
     epochs: usize,
@@ -70,7 +75,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     micro_batch: usize,
 
-    /// Passes whose gradients make one update
+    /// Passes whose gradients make one update; on the CPU as many run side by side as
+    /// there are threads
     #[arg(long, value_name = "N", default_value_t = 2)]
     accumulate: usize,
 

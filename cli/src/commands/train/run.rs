@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use eaglet_core::draft::{Drafter, Eagle, Growth, HeadFile, Medusa, load_head, load_medusa};
+use eaglet_core::draft::{
+    Drafter, Eagle, Growth, HeadCheckpoint, HeadFile, Medusa, load_head, load_medusa,
+};
 use eaglet_core::train::{
     Acceptance, Document, DraftVocabulary, Eagle1Network, Eagle3Network, Initial, MedusaNetwork,
     Network, Rule, StepReport, Tracer, Traces, TrainOptions, Trainer, acceptance, taps,
@@ -46,7 +48,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let file = ModelFile::open(&context.model(&args.model.model)?)?;
     let weights = Initial::new(&file, target.ops().device())?;
     let config = target.config();
-    let vocabulary = DraftVocabulary::count(&documents, config.vocab, args.draft_vocab);
+    let begun = match &args.init {
+        Some(path) => Some(HeadCheckpoint::open(path)?.values(config.vocab)?),
+        None => None,
+    };
+    let vocabulary = match begun.as_ref().and_then(|head| head.ids.clone()) {
+        Some(ids) => DraftVocabulary::new(ids),
+        None => DraftVocabulary::count(&documents, config.vocab, args.draft_vocab),
+    };
     let tokens: usize = documents.iter().map(|d| d.tokens.len()).sum();
     note(format!(
         "{} conversations of {tokens} tokens ({} cut to {}), {} held out; the {} draft tokens \
@@ -91,6 +100,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         rate: args.lr,
         micro_rows: args.micro_batch,
         micro_batches: args.accumulate,
+        workers: workers(args, &runtime),
         rule: match args.optimizer {
             Optimizer::Muon => Rule::Muon,
             Optimizer::Adamw => Rule::AdamW,
@@ -98,7 +108,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         seed: args.seed,
     };
     let count = documents.len();
-    let trainer = Trainer::new(&*network, documents, traces, vocabulary, head, options)?;
+    let mut trainer = Trainer::new(&*network, documents, traces, vocabulary, head, options)?;
+    if let Some(head) = begun {
+        trainer.start_from(head)?;
+    }
     std::fs::create_dir_all(&args.output)
         .map_err(|e| Failure::Input(format!("{}: {e}", args.output.display())))?;
     let run = Run {
@@ -114,6 +127,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         ..Course::default()
     };
     run.train(trainer, course, context)
+}
+
+/// Passes side by side: a GPU does one thing after another.
+fn workers(args: &Args, runtime: &Runtime) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
+    match &runtime.backend.name[..] {
+        "cpu" => args.model.threads.unwrap_or_else(cores),
+        _ => 1,
+    }
 }
 
 /// The conversations to learn from, and those that are held out.

@@ -48,6 +48,47 @@ pub(super) fn is_eagle3(file: &NamedTensors) -> bool {
     file.architecture() == Some("eagle3") || file.shape("hidden_norm.weight").is_some()
 }
 
+/// The target's id of each draft id. Files hold offsets, but some hold the ids
+/// themselves: only one of the two readings ascends inside the vocabulary (`all`).
+pub(super) fn draft_ids(
+    file: &mut NamedTensors,
+    vocab: usize,
+    all: usize,
+) -> Result<Option<Vec<u32>>> {
+    if let Some(found) = file.shape("t2d").filter(|shape| **shape != [all]) {
+        let expected = format!("an entry a token of the target, [{all}]");
+        let found = format!("{found:?}");
+        return Err(file.wrong("t2d", &expected, &found));
+    }
+    file.ignore("t2d");
+    if file.shape("d2t").is_none() {
+        return match vocab == all {
+            true => Ok(None),
+            false => Err(file.missing("d2t")),
+        };
+    }
+    let d2t = file.integers("d2t", vocab)?;
+    let offsets = d2t
+        .iter()
+        .zip(0..)
+        .map(|(offset, id): (_, i64)| id.saturating_add(*offset));
+    let valid = |ids: &[i64]| {
+        ids.is_sorted_by(|a, b| a < b)
+            && ids.first().is_some_and(|&id| id >= 0)
+            && ids.last().is_some_and(|&id| id < all as i64)
+    };
+    let readings = [offsets.collect(), d2t];
+    // A GGUF file holds ids; what lies in a safetensors file, only its values tell.
+    let first = usize::from(file.architecture().is_some());
+    let mut readings = readings.into_iter().skip(first);
+    let ids = readings.find(|ids: &Vec<i64>| valid(ids));
+    let ids = ids.ok_or_else(|| {
+        let expected = format!("ascending ids below {all}, or offsets to them");
+        file.wrong("d2t", &expected, "others")
+    })?;
+    Ok(Some(ids.into_iter().map(|id| id as u32).collect()))
+}
+
 struct Loader<'a> {
     file: NamedTensors,
     config: HeadConfig,
@@ -95,7 +136,7 @@ impl Loader<'_> {
             false => all,
         };
         let taps = self.taps()?;
-        let ids = self.ids(vocab)?;
+        let ids = draft_ids(&mut self.file, vocab, all)?;
         let embedding = match self.file.shape("embed_tokens.weight") {
             Some(_) => self.weight(&["embed_tokens.weight"], &[all], hidden)?,
             None if hidden == wide => self.target.embedding().clone(),
@@ -148,44 +189,6 @@ impl Loader<'_> {
         Ok(taps)
     }
 
-    /// The target's id of each draft id. Files hold offsets, but some hold the ids
-    /// themselves: only one of the two readings ascends inside the vocabulary.
-    fn ids(&mut self, vocab: usize) -> Result<Option<Vec<u32>>> {
-        let all = self.target.config().vocab;
-        if let Some(found) = self.file.shape("t2d").filter(|shape| **shape != [all]) {
-            let expected = format!("an entry a token of the target, [{all}]");
-            let found = format!("{found:?}");
-            return Err(self.file.wrong("t2d", &expected, &found));
-        }
-        self.file.ignore("t2d");
-        if self.file.shape("d2t").is_none() {
-            return match vocab == all {
-                true => Ok(None),
-                false => Err(self.file.missing("d2t")),
-            };
-        }
-        let d2t = self.file.integers("d2t", vocab)?;
-        let offsets = d2t
-            .iter()
-            .zip(0..)
-            .map(|(offset, id): (_, i64)| id.saturating_add(*offset));
-        let valid = |ids: &[i64]| {
-            ids.is_sorted_by(|a, b| a < b)
-                && ids.first().is_some_and(|&id| id >= 0)
-                && ids.last().is_some_and(|&id| id < all as i64)
-        };
-        let readings = [offsets.collect(), d2t];
-        // A GGUF file holds ids; what lies in a safetensors file, only its values tell.
-        let first = usize::from(self.file.architecture().is_some());
-        let mut readings = readings.into_iter().skip(first);
-        let ids = readings.find(|ids: &Vec<i64>| valid(ids));
-        let ids = ids.ok_or_else(|| {
-            let expected = format!("ascending ids below {all}, or offsets to them");
-            self.file.wrong("d2t", &expected, "others")
-        })?;
-        Ok(Some(ids.into_iter().map(|id| id as u32).collect()))
-    }
-
     fn fc_norms(&mut self, taps: usize, wide: usize) -> Result<Vec<Norm>> {
         if self.file.shape("input_norm.weight").is_some() {
             return Ok(vec![self.norm("input_norm", taps * wide)?]);
@@ -227,15 +230,7 @@ impl Loader<'_> {
             let name = "self_attn.q_proj.weight";
             return Err(self.file.wrong(name, &expected, &found));
         }
-        if self.file.architecture() == Some("eagle3") {
-            // llama.cpp's converter permutes them, as those of its `llama` models.
-            for part in ["q_proj", "k_proj"] {
-                for kind in ["weight", "bias"] {
-                    self.file
-                        .is_paired(&format!("self_attn.{part}.{kind}"), dim);
-                }
-            }
-        }
+        names::unpair(&mut self.file, dim);
         let divisors = match self.file.shape("rope_freqs.weight") {
             Some(_) => Some(self.file.vector("rope_freqs.weight", dim / 2)?),
             None => None,

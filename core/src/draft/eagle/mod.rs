@@ -17,6 +17,7 @@ mod open;
 mod probe;
 mod sampled;
 mod save;
+mod values;
 mod waiting;
 
 pub use drafter::Eagle;
@@ -26,6 +27,7 @@ pub use load::load_head;
 pub use open::{HeadCheckpoint, HeadInfo, HeadKind};
 pub use probe::{Agreement, probe};
 pub use save::HeadFile;
+pub use values::HeadValues;
 
 use burn::tensor::Tensor;
 

@@ -1,4 +1,6 @@
-//! One name for each tensor of a head, whatever exporter wrote it.
+//! One name for each tensor of a head, whatever exporter wrote it, and one order of rows.
+
+use crate::weights::NamedTensors;
 
 /// The names of GGUF files: (ours, llama.cpp's). What is not listed is called alike.
 const GGUF: [(&str, &str); 19] = [
@@ -50,4 +52,18 @@ pub(super) fn ours(name: &str) -> Option<String> {
 pub(super) fn gguf(ours: &str) -> &str {
     let known = GGUF.iter().find(|(name, _)| *name == ours);
     known.map_or(ours, |(_, gguf)| gguf)
+}
+
+/// Has the rows of rotated tensors read as all other exporters write them, heads of
+/// `dim` rows in halves: llama.cpp's converter pairs those of `eagle3`, as those of its
+/// `llama` models. The tensors have our names already.
+pub(super) fn unpair(file: &mut NamedTensors, dim: usize) {
+    if file.architecture() != Some("eagle3") {
+        return;
+    }
+    for part in ["q_proj", "k_proj"] {
+        for kind in ["weight", "bias"] {
+            file.is_paired(&format!("self_attn.{part}.{kind}"), dim);
+        }
+    }
 }

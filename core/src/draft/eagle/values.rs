@@ -1,0 +1,64 @@
+//! A head's values as numbers, for whoever trains it further.
+
+use std::collections::BTreeMap;
+
+use super::load::draft_ids;
+use super::{HeadCheckpoint, HeadKind, names};
+use crate::error::Result;
+use crate::weights::Dtype;
+
+/// What a head's file holds, in f32.
+pub struct HeadValues {
+    /// Tensors by the names that all exporters' names are brought to: official ones
+    /// without the layer's prefix. Shapes outermost first, values row-major.
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    /// The target's id of each draft id, ascending; `None` where they are the same.
+    pub ids: Option<Vec<u32>>,
+}
+
+impl HeadValues {
+    /// Takes a tensor out, by its official name.
+    pub fn take(&mut self, official: &str) -> Option<(Vec<usize>, Vec<f32>)> {
+        self.tensors.remove(&names::ours(official)?)
+    }
+
+    /// A tensor that nobody took.
+    pub fn left(&self) -> Option<&str> {
+        self.tensors.keys().next().map(String::as_str)
+    }
+}
+
+impl HeadCheckpoint {
+    /// Reads every value, for a target of `vocab` tokens.
+    ///
+    /// # Errors
+    /// A tensor is damaged, not finite or not what it is called, or an id lies outside
+    /// the vocabulary.
+    pub fn values(mut self, vocab: usize) -> Result<HeadValues> {
+        let info = self.describe()?;
+        let file = &mut self.tensors;
+        file.rename(names::ours)?;
+        if let Some((_, _, dim)) = info.as_ref().and_then(|info| info.heads) {
+            names::unpair(file, dim);
+        }
+        let mut ids = None;
+        if info.is_some_and(|info| info.kind == HeadKind::Eagle3) {
+            let drafted = file.shape("lm_head.weight").and_then(|shape| shape.first());
+            ids = draft_ids(file, drafted.copied().unwrap_or(vocab), vocab)?;
+        }
+        let named = file
+            .tensors()
+            .map(|t| (t.name.to_owned(), t.shape.to_vec()));
+        let tables = ["d2t", "t2d"];
+        let named = named.filter(|(name, _)| !tables.contains(&name.as_str()));
+        let mut tensors = BTreeMap::new();
+        for (name, shape) in named.collect::<Vec<_>>() {
+            let values = match shape[..] {
+                [rows, cols] => file.matrix(&name, [rows, cols], Dtype::F32)?.to_f32(),
+                _ => file.vector(&name, shape.iter().product())?,
+            };
+            tensors.insert(name, (shape, values));
+        }
+        Ok(HeadValues { tensors, ids })
+    }
+}
