@@ -100,32 +100,26 @@ impl Kernel for Tile<'_> {
     unsafe fn run<S: Simd>(self) {
         for panel in self.range.clone() {
             let mut row = 0;
-            // SAFETY: `rows` bounds every row; the range bounds the panel.
-            unsafe {
-                while self.rows - row >= 8 && S::ROWS >= 8 {
-                    self.rows_of::<S, 8>(panel, row);
-                    row += 8;
-                }
-                while self.rows - row >= 4 {
-                    self.rows_of::<S, 4>(panel, row);
-                    row += 4;
-                }
-                if self.rows - row >= 2 {
-                    self.rows_of::<S, 2>(panel, row);
-                    row += 2;
-                }
-                if self.rows > row {
-                    self.rows_of::<S, 1>(panel, row);
-                }
+            while row < self.rows {
+                // SAFETY: `rows` bounds every row; the range bounds the panel.
+                row += unsafe {
+                    match self.rows - row {
+                        8.. if S::ROWS >= 8 => self.rows_of::<S, 8>(panel, row),
+                        4.. => self.rows_of::<S, 4>(panel, row),
+                        3 => self.rows_of::<S, 3>(panel, row),
+                        2 => self.rows_of::<S, 2>(panel, row),
+                        _ => self.rows_of::<S, 1>(panel, row),
+                    }
+                };
             }
         }
     }
 }
 
 impl Tile<'_> {
-    /// `R` rows of one panel, to the end.
+    /// `R` rows of one panel, to the end. Returns `R`.
     #[inline(always)]
-    unsafe fn rows_of<S: Simd, const R: usize>(&self, panel: usize, row: usize) {
+    unsafe fn rows_of<S: Simd, const R: usize>(&self, panel: usize, row: usize) -> usize {
         // SAFETY: the caller keeps panel and rows in bounds; `y` is written at columns
         // of this panel only, which no other range holds.
         unsafe {
@@ -155,6 +149,7 @@ impl Tile<'_> {
                 }
             }
         }
+        R
     }
 
     /// Adds bias and residual.

@@ -196,7 +196,14 @@ impl DraftArgs {
             draft,
             shaping,
             lookahead,
-            grafted: ngrams.then_some(NgramOptions::GRAFTED),
+            grafted: ngrams.then_some(NgramOptions {
+                // What is verified of it is measured; else it is part of the room.
+                copied: match sizing {
+                    Sizing::Measured => budget.nodes,
+                    Sizing::Fixed => NgramOptions::GRAFTED.copied,
+                },
+                ..NgramOptions::GRAFTED
+            }),
         })
     }
 

@@ -7,6 +7,7 @@ mod lookahead;
 mod medusa;
 mod ngram;
 mod plain;
+pub(crate) mod rest;
 mod shaping;
 mod small_model;
 #[cfg(test)]

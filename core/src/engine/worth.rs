@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::draft::rest::Rest;
+
 /// A record of rounds that drafted. When they cost more than plain steps would have, the
 /// drafter rests, and each time that it fails again it rests longer.
 #[derive(Clone, Debug, Default)]
@@ -12,10 +14,7 @@ pub(super) struct Worth {
     plain: f64,
     /// Tokens of these rounds, likewise.
     tokens: f64,
-    /// Rounds since the drafter last began.
-    judged: usize,
-    resting: usize,
-    rest: usize,
+    rest: Rest,
     /// Rounds whose drafts took passes of a network, and the seconds of one pass.
     passed: usize,
     pass: f64,
@@ -33,19 +32,17 @@ const MEMORY: f64 = 0.95;
 const FADING: f64 = 0.97;
 /// Weight of the newest time of a pass.
 const NEWEST: f64 = 0.2;
-/// The shortest and the longest rest, in rounds.
-const REST: (usize, usize) = (16, 512);
 
 impl Worth {
     /// Whether this round should draft nothing.
     pub fn is_resting(&self) -> bool {
-        self.resting > 0
+        self.rest.is_on()
     }
 
     /// Takes note of a round: its whole time, the tokens that it gave, and the seconds
     /// that a plain step takes for each.
     pub fn record(&mut self, drafted: bool, time: Duration, tokens: usize, plain: f64) {
-        self.resting = self.resting.saturating_sub(1);
+        self.rest.pass_round();
         if !drafted {
             return;
         }
@@ -58,18 +55,17 @@ impl Worth {
         ] {
             *sum = *sum * MEMORY + new;
         }
-        self.judged += 1;
-        let limit = match self.judged {
+        let judged = self.rest.tried();
+        let limit = match judged {
             0..TRIAL => return,
             TRIAL..CERTAIN => NOISE,
             _ => 1.0,
         };
         if self.spent > limit * self.plain {
-            self.rest = (2 * self.rest).clamp(REST.0, REST.1);
-            (self.resting, self.judged) = (self.rest, 0);
+            self.rest.begin();
             (self.spent, self.plain, self.tokens) = (0.0, 0.0, 0.0);
-        } else if self.judged >= CERTAIN {
-            self.rest = 0;
+        } else if judged >= CERTAIN {
+            self.rest.forget();
         }
     }
 
@@ -139,14 +135,25 @@ mod tests {
         assert_eq!(drafts(&mut Worth::default(), 2000, 98, 1), 2000);
     }
 
+    /// Sits out a rest; returns its rounds.
+    fn rested(worth: &mut Worth) -> usize {
+        let mut rounds = 0;
+        while worth.is_resting() {
+            worth.record(false, Duration::from_millis(100), 1, PLAIN);
+            rounds += 1;
+        }
+        rounds
+    }
+
     #[test]
     fn a_drafter_that_was_right_for_long_is_given_a_short_rest() {
         let mut worth = Worth::default();
         drafts(&mut worth, 1000, 180, 1);
-        worth.resting = 0;
+        rested(&mut worth);
         drafts(&mut worth, 100, 150, 2);
         drafts(&mut worth, 60, 180, 1);
-        assert!(worth.rest <= 2 * REST.0, "{}", worth.rest);
+        let rest = rested(&mut worth);
+        assert!((1..=32).contains(&rest), "{rest}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ unsafe impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
     const ROWS: usize = 8;
+    const QUERIES: usize = 6;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::F {
@@ -40,6 +41,11 @@ unsafe impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load_f16(from: *const u16) -> Self::F {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+    #[inline(always)]
+    fn prefetch<T>(line: *const T) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, value: Self::F) {
@@ -96,6 +102,27 @@ unsafe impl Simd for Avx512 {
         unsafe {
             let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
             super::avx2::sum8(_mm256_add_ps(_mm512_castps512_ps256(a), high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn sums(a: [Self::F; 4]) -> [f32; 4] {
+        unsafe {
+            // Halves of two vectors side by side, then quarters of all four; within
+            // quarters all four at once.
+            let halves = |a, b| {
+                let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
+                _mm512_add_ps(low, _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
+            };
+            let (ab, cd) = (halves(a[0], a[1]), halves(a[2], a[3]));
+            let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(ab, cd);
+            let four = _mm512_add_ps(low, _mm512_shuffle_f32x4::<0b11_01_11_01>(ab, cd));
+            let two = _mm512_add_ps(four, _mm512_permute_ps::<0b01_00_11_10>(four));
+            let one = _mm512_add_ps(two, _mm512_permute_ps::<0b10_11_00_01>(two));
+            let first = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            let mut sums = [0.0; 4];
+            let packed = _mm512_castps512_ps128(_mm512_permutexvar_ps(first, one));
+            _mm_storeu_ps(sums.as_mut_ptr(), packed);
+            sums
         }
     }
     #[inline(always)]

@@ -44,6 +44,8 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     type I: Copy;
     /// Rows that share one pass over a panel: as many as the registers hold.
     const ROWS: usize;
+    /// Queries that share one pass over keys and values, likewise.
+    const QUERIES: usize = 1;
 
     /// The same value in every lane.
     unsafe fn splat(value: f32) -> Self::F;
@@ -56,6 +58,9 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn load_finite_f16(from: *const u16) -> Self::F {
         unsafe { Self::load_f16(from) }
     }
+    /// Asks for a cache line that will be read soon, wherever it is; it need not exist.
+    #[inline(always)]
+    fn prefetch<T>(_line: *const T) {}
     /// Stores sixteen values.
     unsafe fn store(to: *mut f32, value: Self::F);
     /// Rounds to f16 (nearest, ties to even) and stores.
@@ -80,6 +85,11 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn pow2(n: Self::F) -> Self::F;
     /// The sum of all lanes, halves added first: 16, 8, 4, 2, 1.
     unsafe fn sum(a: Self::F) -> f32;
+    /// [`Simd::sum`] of each of four, to the same bits.
+    #[inline(always)]
+    unsafe fn sums(a: [Self::F; 4]) -> [f32; 4] {
+        unsafe { a.map(|a| Self::sum(a)) }
+    }
     /// Integers to floats.
     unsafe fn to_float(a: Self::I) -> Self::F;
     /// `(sixteen bytes at from) = a`, each lane rounded and known to fit an i8.

@@ -3,12 +3,16 @@
 //! A head drafts what is likely, an n-gram lookup what was already said; where a text
 //! repeats itself the second is surer and reaches deeper. Continuations are grafted onto
 //! the head's tree as further children, following those that are there (as SAMD does,
-//! Hu et al. 2024).
+//! Hu et al. 2024). The head is asked only where what it adds has been worth its passes.
+
+mod asking;
+mod rates;
 
 use std::future::Future;
 use std::pin::Pin;
 
-use super::ngram::chance;
+use self::asking::{Asking, Situation, followed};
+use self::rates::{Rates, View};
 use super::{Budget, Drafter, Ngram, NgramOptions, Observation};
 use crate::error::Result;
 use crate::tree::Tree;
@@ -18,42 +22,34 @@ pub struct Union {
     inner: Box<dyn Drafter>,
     ngram: Ngram,
     rates: Rates,
-    /// The last lookup, until the text shows what became of it.
-    pending: Option<Lookup>,
+    asking: Asking,
+    /// The last round, until the text shows what became of it.
+    pending: Option<Pending>,
 }
 
-/// A lookup that found something.
-struct Lookup {
-    /// Tokens of the context when it was made.
+/// A round whose outcome is to come.
+struct Pending {
+    /// Tokens of the context when it was drafted.
     at: usize,
-    /// Tokens of the match.
+    lookup: Lookup,
+    asked: Option<Asked>,
+}
+
+/// What the drafter said.
+struct Asked {
+    situation: Situation,
+    tree: Tree,
+    /// The price of its passes, in tokens.
+    paid: f32,
+}
+
+/// What the context repeats.
+struct Lookup {
+    /// Tokens of the match; 0 where there is none.
     matched: usize,
     tree: Tree,
     /// What the drafter says of each node of `tree`.
     views: Vec<View>,
-}
-
-/// What the drafter says of a copied token.
-#[derive(Clone, Copy)]
-enum View {
-    /// It drafted the token too.
-    Agrees,
-    /// It drafted others in its place.
-    Differs,
-    /// It drafted nothing there.
-    Silent,
-}
-
-impl View {
-    /// Of a child of `parent`, in a tree whose first `own` nodes are the drafter's.
-    fn of(tree: &Tree, own: usize, parent: usize, token: u32) -> Self {
-        let mut children = tree.children(parent).take_while(|&node| node < own);
-        match tree.child(parent, token) {
-            Some(node) if node < own => Self::Agrees,
-            _ if children.next().is_some() => Self::Differs,
-            _ => Self::Silent,
-        }
-    }
 }
 
 impl Union {
@@ -63,79 +59,66 @@ impl Union {
             inner,
             ngram: Ngram(options),
             rates: Rates::default(),
+            asking: Asking::default(),
             pending: None,
         }
     }
 
     async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
-        if let Some(lookup) = self.pending.take() {
-            self.rates.learn(&lookup, context);
+        if let Some(pending) = self.pending.take() {
+            self.learn(&pending, context);
         }
-        let mut tree = self.inner.propose(context, budget).await?;
         let (matched, repeated) = self.ngram.lookup(context, budget);
-        if matched == 0 {
-            return Ok(tree);
-        }
+        let first = (repeated.len() > 1).then(|| self.rates.estimate(matched, View::Silent));
+        let situation = Situation::of(first);
+        let asks = budget.nodes > 0 && self.asking.asks(situation);
+        let room = match asks {
+            true => budget,
+            false => Budget { nodes: 0, ..budget },
+        };
+        let mut tree = self.inner.propose(context, room).await?;
+        let asked = asks.then(|| Asked {
+            situation,
+            tree: tree.clone(),
+            paid: budget.price * self.inner.passes() as f32,
+        });
+        let views = self.graft(&mut tree, matched, &repeated);
+        tree.keep_likeliest(budget.nodes);
+        self.pending = Some(Pending {
+            at: context.len(),
+            lookup: Lookup {
+                matched,
+                tree: repeated,
+                views,
+            },
+            asked,
+        });
+        Ok(tree)
+    }
+
+    /// Adds what is repeated to the drafter's tree. Returns what that says of each node.
+    fn graft(&self, tree: &mut Tree, matched: usize, repeated: &Tree) -> Vec<View> {
         let own = tree.len();
         let mut views = vec![View::Silent; repeated.len()];
         let mut nodes = vec![0; repeated.len()];
         for node in 1..repeated.len() {
             let (parent, token) = (nodes[repeated.parent(node)], repeated.token(node));
-            views[node] = View::of(&tree, own, parent, token);
+            views[node] = View::of(tree, own, parent, token);
             let chance = self.rates.estimate(matched, views[node]);
             nodes[node] = tree.add(parent, token, chance);
             tree.raise(nodes[node], chance);
         }
-        tree.keep_likeliest(budget.nodes);
-        self.pending = Some(Lookup {
-            at: context.len(),
-            matched,
-            tree: repeated,
-            views,
-        });
-        Ok(tree)
-    }
-}
-
-/// How often copied tokens were right, by the length of the match and by what the
-/// drafter said of them.
-#[derive(Default)]
-struct Rates {
-    /// (hits, tries) by view and length, fading out.
-    seen: [Vec<(f32, f32)>; 3],
-}
-
-/// Tries that the first estimate is worth.
-const TRUST: f32 = 4.0;
-/// How fast old tries are forgotten.
-const MEMORY: f32 = 0.98;
-
-impl Rates {
-    /// The chance of a copied token if its parent is right.
-    fn estimate(&self, matched: usize, view: View) -> f32 {
-        let seen = self.seen[view as usize].get(matched);
-        let (hits, tries) = seen.copied().unwrap_or_default();
-        (hits + TRUST * chance(matched)) / (tries + TRUST)
+        views
     }
 
-    /// Follows a lookup along what the text turned out to be.
-    fn learn(&mut self, lookup: &Lookup, context: &[u32]) {
-        let tree = &lookup.tree;
-        let mut node = 0;
-        for &token in context.get(lookup.at..).unwrap_or_default() {
-            for child in tree.children(node) {
-                let seen = &mut self.seen[lookup.views[child] as usize];
-                if seen.len() <= lookup.matched {
-                    seen.resize(lookup.matched + 1, (0.0, 0.0));
-                }
-                let (hits, tries) = &mut seen[lookup.matched];
-                let hit = f32::from(u8::from(tree.token(child) == token));
-                (*hits, *tries) = (*hits * MEMORY + hit, *tries * MEMORY + 1.0);
-            }
-            match tree.child(node, token) {
-                Some(child) => node = child,
-                None => break,
-            }
+    /// Follows a round along what the text turned out to be.
+    fn learn(&mut self, pending: &Pending, context: &[u32]) {
+        let text = context.get(pending.at..).unwrap_or_default();
+        self.rates.learn(&pending.lookup, text);
+        if let (Some(asked), Some((_, accepted))) = (&pending.asked, text.split_last()) {
+            let gained = followed(&asked.tree, accepted)
+                .saturating_sub(followed(&pending.lookup.tree, accepted));
+            self.asking.learn(asked.situation, gained, asked.paid);
         }
     }
 }
@@ -181,13 +164,16 @@ impl Drafter for Union {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::future::ready;
+    use std::rc::Rc;
 
     use super::super::testing::now;
     use super::*;
+    use crate::draft::ngram::chance;
 
-    /// Always proposes the same children of the root.
-    struct Fixed(Vec<(u32, f32)>);
+    /// Always proposes the same children of the root, where it is asked, and counts that.
+    struct Fixed(Vec<(u32, f32)>, Rc<Cell<usize>>);
 
     impl Drafter for Fixed {
         fn name(&self) -> &'static str {
@@ -197,13 +183,20 @@ mod tests {
         fn propose<'a>(
             &'a mut self,
             context: &'a [u32],
-            _: Budget,
+            budget: Budget,
         ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
             let mut tree = Tree::new(context[context.len() - 1]);
-            for &(token, chance) in &self.0 {
-                tree.add(0, token, chance);
+            if budget.nodes > 0 {
+                self.1.set(self.1.get() + 1);
+                for &(token, chance) in &self.0 {
+                    tree.add(0, token, chance);
+                }
             }
             Box::pin(ready(Ok(tree)))
+        }
+
+        fn passes(&self) -> usize {
+            1
         }
     }
 
@@ -214,7 +207,7 @@ mod tests {
             copied: 3,
             ..Default::default()
         };
-        Union::new(Box::new(Fixed(children.to_vec())), options)
+        Union::new(Box::new(Fixed(children.to_vec(), Rc::default())), options)
     }
 
     fn draft(union: &mut Union, context: &[u32], budget: Budget) -> Tree {
@@ -263,6 +256,24 @@ mod tests {
                 context.push(if repeats { 3 } else { 10 + round });
             }
             assert!(expected.contains(&estimate), "{repeats}: {estimate}");
+        }
+    }
+
+    #[test]
+    fn a_drafter_is_asked_where_it_adds_more_than_it_costs() {
+        // Nothing repeats; the drafter says 9, and 9 comes or does not.
+        for (right, expected) in [(true, 200..=200), (false, 12..=90)] {
+            let asked = Rc::new(Cell::new(0));
+            let fixed = Fixed(vec![(9, 0.6)], asked.clone());
+            let mut union = Union::new(Box::new(fixed), NgramOptions::GRAFTED);
+            let budget = Budget { price: 0.4, ..ROOM };
+            let mut context = vec![5];
+            for round in 0..200 {
+                draft(&mut union, &context, budget);
+                context.extend(right.then_some(9));
+                context.push(10 + round);
+            }
+            assert!(expected.contains(&asked.get()), "{right}: {}", asked.get());
         }
     }
 }

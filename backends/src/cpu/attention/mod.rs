@@ -1,0 +1,79 @@
+//! Path attention: softmax over the slots a row sees, in the order of their positions.
+//!
+//! Everything is summed in that order whatever slots hold the keys and whatever queries
+//! share a pass over them, so a drafted row gets the same bits as it would have had in
+//! plain decoding.
+
+mod tile;
+
+use eaglet_core::ops::{Heads, Rows};
+use half::f16;
+
+use self::tile::Attend;
+use super::simd::{Isa, Simd};
+use super::threads::Threads;
+use super::unshared::Unshared;
+
+/// An element type that the cache can hold.
+pub trait Element: bytemuck::Pod + Sync {
+    /// Loads sixteen, widened.
+    ///
+    /// # Safety
+    /// As [`Simd::load`].
+    unsafe fn load<S: Simd>(from: *const Self) -> S::F;
+    /// Stores sixteen, rounded.
+    ///
+    /// # Safety
+    /// As [`Simd::store`].
+    unsafe fn store<S: Simd>(to: *mut Self, value: S::F);
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(from: *const Self) -> S::F {
+        unsafe { S::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(to: *mut Self, value: S::F) {
+        unsafe { S::store(to, value) }
+    }
+}
+
+impl Element for f16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(from: *const Self) -> S::F {
+        unsafe { S::load_f16(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(to: *mut Self, value: S::F) {
+        unsafe { S::store_f16(to.cast(), value) }
+    }
+}
+
+/// Attends with `queries` (`[rows, heads * dim]`) to keys and values
+/// (`[slots, kv heads, dim]`), into `mixed`, of the queries' shape. `dim` is a multiple
+/// of sixteen.
+#[allow(clippy::too_many_arguments)] // Buffers, shapes and machine: no pair belongs together.
+pub fn attend<E: Element>(
+    queries: &[f32],
+    keys: &[E],
+    values: &[E],
+    heads: Heads,
+    rows: &Rows<'_>,
+    mixed: &mut [f32],
+    isa: Isa,
+    threads: &Threads,
+) {
+    let mixed = &Unshared::new(mixed);
+    threads.ranges(rows.len() * heads.query, |items| {
+        isa.run(Attend {
+            items,
+            queries,
+            keys,
+            values,
+            heads,
+            rows,
+            mixed,
+        });
+    });
+}
