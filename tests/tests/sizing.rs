@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use eaglet_backends::cpu::CpuOps;
-use eaglet_core::draft::{Eagle, Growth, Plain};
+use eaglet_core::draft::{Eagle, Growth, Lookahead, LookaheadOptions, Plain};
 use eaglet_core::engine::{CostTable, Sizing, Stats};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::sample::Sampling;
@@ -86,4 +86,34 @@ fn whatever_passes_cost_the_text_is_that_of_plain_decoding() {
             "the first tree is verified whole"
         );
     }
+}
+
+#[test]
+fn what_is_verified_whole_rests_where_it_does_not_pay() {
+    let target = Tiny::new("llama", 2).load(Dtype::Q8);
+    // Hot, so that the text does not repeat itself and few guesses are right.
+    let sampling = Sampling {
+        temperature: 1.5,
+        seed: 5,
+        ..Default::default()
+    };
+    let plain = decode(&target, &[9, 8, 7], options(&sampling, 60, Box::new(Plain)));
+    let looked = |widths: &[(usize, f64)]| {
+        let drafter = Lookahead::new(LookaheadOptions::default()).unwrap();
+        let mut options = options(&sampling, 60, Box::new(drafter));
+        options.budget = LookaheadOptions::default().budget();
+        options.sizing = Sizing::Whole;
+        let mut session = session(&target, 1);
+        session.open(options).unwrap();
+        session.assume(CostTable::new(widths.to_vec()).unwrap());
+        let found = answer(&mut session, 0, &[9, 8, 7]);
+        assert_eq!(found.ids, plain.ids);
+        found.stats.drafted_tokens
+    };
+    // Plain steps that take longer than anything, and such that take no time.
+    let (pays, not) = (
+        looked(&[(1, 1e9), (2, 1.0), (64, 1.0)]),
+        looked(&[(1, 1e-9), (64, 1e-9)]),
+    );
+    assert!(not > 0 && 3 * not < pays, "{not} of {pays}");
 }

@@ -126,7 +126,7 @@ impl Plan {
     pub fn budget(&self) -> Result<(Budget, Sizing), Failure> {
         let Growth { nodes, .. } = Growth::default();
         Ok(match self.method {
-            Method::Lookahead => (LookaheadOptions::default().budget(), Sizing::Fixed),
+            Method::Lookahead => (LookaheadOptions::default().budget(), Sizing::Whole),
             Method::Eagle1 => {
                 let shape = eagle1()?;
                 let (nodes, depth) = (shape.len() - 1, shape.height());

@@ -88,9 +88,9 @@ pub struct Drafting {
 const TOKENS: usize = 8;
 
 impl Drafting {
-    /// Whether trees are cut to what pays, by what passes cost.
+    /// Whether it depends on what passes cost how much is drafted.
     pub fn is_sized(&self) -> bool {
-        self.sizing == Sizing::Measured && self.method != Method::Plain
+        self.sizing != Sizing::Fixed && self.method != Method::Plain
     }
 }
 
@@ -181,7 +181,7 @@ impl DraftArgs {
         let lookahead = self.lookahead.unwrap_or_default();
         let shaping = self.shaping(method)?;
         let (mut budget, sizing) = match (method, self.tree) {
-            (Method::Lookahead, _) => (lookahead.budget(), Sizing::Fixed),
+            (Method::Lookahead, _) => (lookahead.budget(), Sizing::Whole),
             (_, TreeArg::Auto) => (self.room(&shaping), Sizing::Measured),
             _ => (self.room(&shaping), Sizing::Fixed),
         };
@@ -200,7 +200,7 @@ impl DraftArgs {
                 // What is verified of it is measured; else it is part of the room.
                 copied: match sizing {
                     Sizing::Measured => budget.nodes,
-                    Sizing::Fixed => NgramOptions::GRAFTED.copied,
+                    _ => NgramOptions::GRAFTED.copied,
                 },
                 ..NgramOptions::GRAFTED
             }),

@@ -155,7 +155,7 @@ impl DecodeArgs {
         })
     }
 
-    /// Whether trees are cut to what pays, by what passes cost: where the rule lets them be.
+    /// Whether it depends on what passes cost how much is drafted: where the rule lets it.
     pub fn is_sized(&self, drafting: &Drafting) -> bool {
         drafting.is_sized() && (self.verify == Verify::Exact || self.temperature == 0.0)
     }

@@ -118,6 +118,12 @@ pub trait Drafter {
         0
     }
 
+    /// Whether it keeps account itself of what is worth its time, by [`Budget::price`]: it
+    /// is asked in every round then, also while drafting as a whole does not pay.
+    fn keeps_account(&self) -> bool {
+        false
+    }
+
     /// Takes note of what became final. Called for each chunk of a prompt and once a
     /// round.
     fn observe(&mut self, observation: Observation<'_>) -> Result<()> {

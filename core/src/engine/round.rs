@@ -38,7 +38,8 @@ struct Share {
 impl Session {
     /// One round for every live sequence: draft, verify in one forward pass, commit.
     /// Returns nothing when no sequence is live. If drafting or verifying fails, every
-    /// sequence is as it was before.
+    /// sequence is as it was before. Await it to its end: with a dropped future the slots
+    /// that it borrowed are lost, and on a GPU the buffer that was being read.
     ///
     /// # Errors
     /// The device or a drafter failed, or the model's output is not a number.
@@ -95,9 +96,9 @@ impl Session {
                 if sequence.options.is_sized() {
                     let calibration = &sequence.calibration;
                     budget.price = sizing::price(calibration, &self.costs, &self.worth, live);
-                    if self.worth.is_resting() {
-                        budget.nodes = 0;
-                    }
+                }
+                if self.worth.is_resting() && sequence.rests() {
+                    budget.nodes = 0;
                 }
                 let (tree, drawn) = sequence.propose(budget).await?;
                 passes += sequence.options.drafter.passes();

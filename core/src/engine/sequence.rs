@@ -112,6 +112,17 @@ impl Sequence {
         self.finish.is_none() && self.tokens.len() > self.table.len()
     }
 
+    /// Whether its drafter rests while drafting does not pay; likewise only where no token
+    /// depends on it.
+    pub(super) fn rests(&self) -> bool {
+        let SequenceOptions {
+            sizing, drafter, ..
+        } = &self.options;
+        *sizing != Sizing::Fixed
+            && self.options.rule() == Verification::Exact
+            && !drafter.keeps_account()
+    }
+
     /// Tokens that may still be emitted.
     pub(super) fn remaining(&self, context: usize) -> usize {
         let room = context - self.tokens.len().min(context);

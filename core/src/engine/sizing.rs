@@ -14,13 +14,16 @@ use super::costs::Costs;
 use super::worth::Worth;
 use crate::tree::Tree;
 
-/// Whether trees are cut to what pays.
+/// How much of a draft is verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sizing {
     /// Verify what is likely to pay for its time.
     #[default]
     Measured,
-    /// Verify everything that is drafted.
+    /// Verify everything that is drafted, in rounds in which drafting pays: for trees of
+    /// which only the whole is worth anything, such as lookahead's window.
+    Whole,
+    /// Verify everything that is drafted, always.
     Fixed,
 }
 
