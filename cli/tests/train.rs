@@ -65,6 +65,7 @@ fn a_trained_head_drafts_and_changes_nothing() {
     }
     for file in [
         "model.safetensors",
+        "head.gguf",
         "config.json",
         "README.md",
         "report.html",
@@ -81,6 +82,16 @@ fn a_trained_head_drafts_and_changes_nothing() {
     let drafted = world.report_free(&["Hi", "-n", "40", "--method", "eagle2", "--draft", "head"]);
     assert_eq!(plain["ids"], drafted["ids"]);
     assert!(drafted["stats"]["drafted_tokens"].as_u64() > Some(0));
+    let gguf = [
+        "Hi",
+        "-n",
+        "40",
+        "--method",
+        "eagle2",
+        "--draft",
+        "head/head.gguf",
+    ];
+    assert_eq!(plain["ids"], world.report_free(&gguf)["ids"]);
 
     // Another run goes on from the head, and says so.
     let more = [

@@ -12,6 +12,7 @@ use crate::draft::HeadFile;
 use crate::error::Result;
 use crate::model::Transformer;
 use crate::sample::uniform;
+use crate::weights::Role;
 
 /// What the cross-entropy weighs beside the regression of features.
 const CLASSES: f64 = 0.1;
@@ -32,7 +33,7 @@ pub struct Eagle1Network {
 
 impl Eagle1Network {
     /// A head for a target, which begins as the target's last layer over its last
-    /// feature. The cross-entropy is over the draft vocabulary only, which saves most of
+    /// feature, scaled to what that layer is used to. The cross-entropy is over the draft vocabulary only, which saves most of
     /// its time; the head drafts over all of the target's.
     ///
     /// # Errors
@@ -45,7 +46,18 @@ impl Eagle1Network {
         let config = target.config();
         let (width, device) = (config.hidden, weights.device());
         let mut initial = Parameters::default();
+        // A feature has been through the final norm, and this layer has no norm before
+        // attention: projections see what the target's own do once the one norm's scale is
+        // exchanged for the other's. Without that, scores are so large that attention sees
+        // one token only and learns nothing.
+        let own = weights.matrix(Role::AttentionNorm(config.layers - 1))?;
+        let scale = own / weights.matrix(Role::FinalNorm)?;
         for (name, values) in weights.layer(PREFIX, false)? {
+            let sees = ["q_proj.weight", "k_proj.weight", "v_proj.weight"];
+            let values = match sees.iter().any(|part| name.ends_with(part)) {
+                true => values * scale.clone(),
+                false => values,
+            };
             initial.set(&name, values);
         }
         let feature = Tensor::eye(width, device);

@@ -22,7 +22,7 @@ distill`). The last of them are held out: the head that is kept is the one whose
 model accepts most often there, whatever the loss says.
 
 The folder gets the head (config.json and model.safetensors, in the layout that vLLM and
-SGLang read), a model card (README.md), a report with plots (report.html), and the state of
+SGLang read; EAGLE heads also in 8 bits as head.gguf), a model card (README.md), a report with plots (report.html), and the state of
 the run (state.safetensors): started again with the same options, the command goes on.
 
 Examples:

@@ -217,6 +217,9 @@ impl Run<'_> {
                 });
                 if best {
                     export.save_folder(folder, Dtype::F16)?;
+                    if self.args.method != Kind::Medusa {
+                        export.save_gguf(&folder.join("head.gguf"))?;
+                    }
                 }
                 trainer.save(&state)?;
                 let json = serde_json::to_vec(&course);

@@ -218,3 +218,55 @@ impl HeadConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> HeadConfig {
+        HeadConfig::parse(Path::new("config.json"), text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn wrappers_hold_the_same_numbers_further_in() {
+        let layer = r#""num_attention_heads": 9, "head_dim": 64, "rms_norm_eps": 1e-5,
+                       "rope_theta": 5e5, "vocab_size": 100"#;
+        let plain = parse(&format!("{{{layer}}}"));
+        let vllm =
+            format!(r#"{{"model_type": "eagle", "model": {{{layer}}}, "eagle_fc_bias": true}}"#);
+        let speculators = format!(r#"{{"transformer_layer_config": {{{layer}}}}}"#);
+        for wrapped in [vllm, speculators] {
+            assert_eq!(
+                format!("{:?}", parse(&wrapped)),
+                format!("{plain:?}"),
+                "{wrapped}"
+            );
+        }
+        assert_eq!(
+            (plain.heads, plain.head_dim, plain.vocab),
+            (Some(9), Some(64), Some(100))
+        );
+        assert_eq!((plain.rope_theta, plain.taps), (5e5, Taps::Default));
+    }
+
+    #[test]
+    fn flags_stand_at_the_top_or_in_eagles_own_part() {
+        let ids = r#""eagle_aux_hidden_state_layer_ids": [1, 15, 27]"#;
+        for text in [
+            format!(r#"{{"norm_before_residual": true, {ids}}}"#),
+            format!(r#"{{"eagle_config": {{"norm_before_residual": true, {ids}}}}}"#),
+        ] {
+            let config = parse(&text);
+            assert!(config.norm_before_residual);
+            assert_eq!(config.taps.points(30), [2, 16, 28], "outputs, as 1 tells");
+        }
+        let unfused = r#"{"eagle_config": {"use_aux_hidden_state": false}}"#;
+        let refused = HeadConfig::parse(Path::new("config.json"), unfused.as_bytes());
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("use_aux_hidden_state")
+        );
+    }
+}
