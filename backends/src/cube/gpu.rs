@@ -180,6 +180,22 @@ impl<R: CubeRuntime> Gpu<R> {
         handed.map_err(|e| Error::Device(e.to_string()))
     }
 
+    /// Whether buffers that were asked for were really made: of memory that ran out CUDA
+    /// says nothing until a buffer is used.
+    ///
+    /// # Errors
+    /// One of them was not, or something else failed already.
+    pub fn check_made(&self, buffers: impl IntoIterator<Item = Handle>) -> Result<()> {
+        self.flush()?;
+        for buffer in buffers {
+            if let Err(error) = self.client.get_resource(buffer) {
+                self.fault.0.spoiled.store(true, Relaxed);
+                return Err(Error::Device(error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for all that was queued.
     ///
     /// # Errors

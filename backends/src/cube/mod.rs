@@ -101,11 +101,10 @@ impl<K: Kind> Ops for CubeOps<K> {
         self.gpu.recover();
         let packed = Packed::new(&self.gpu, parts, dtype, inputs)?;
         let (outputs, bytes) = (packed.outputs, packed.bytes());
-        // Memory that ran out is told late, unless it is asked for.
-        self.gpu.flush().map_err(|error| {
+        self.gpu.check_made(packed.buffers()).map_err(|error| {
             Error::Device(format!(
-                "no room for a weight of {bytes} bytes, with {} in use: take a smaller model \
-                 or --dtype ({error})",
+                "no room for a weight of {bytes} bytes beside {} in use: take a smaller model \
+                 or --dtype, or use --device cpu ({error})",
                 self.memory().unwrap_or(0)
             ))
         })?;
@@ -123,7 +122,11 @@ impl<K: Kind> Ops for CubeOps<K> {
             values: zeros(),
         };
         self.gpu.count_dispatches(2);
-        self.gpu.flush().map_err(|error| {
+        let buffers = [
+            self.buffer(&layer.keys)?.handle,
+            self.buffer(&layer.values)?.handle,
+        ];
+        self.gpu.check_made(buffers).map_err(|error| {
             Error::Device(format!(
                 "no room for a layer's cache, twice {bytes} bytes: ask for a smaller context \
                  ({error})"

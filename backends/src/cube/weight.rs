@@ -86,6 +86,12 @@ impl Packed {
         Ok(packed)
     }
 
+    /// All that was uploaded.
+    pub fn buffers(&self) -> impl Iterator<Item = Handle> {
+        let of = |part: &Part| [Some(part.packets.clone()), part.scales.clone()];
+        self.parts.iter().flat_map(of).flatten()
+    }
+
     /// All bytes, which a forward pass reads once.
     pub fn bytes(&self) -> usize {
         let part = |part: &Part| {
