@@ -10,4 +10,4 @@ mod open;
 
 #[cfg(feature = "cube")]
 pub use open::self_test;
-pub use open::{Backend, DeviceSpec, Found, Listed, list, open};
+pub use open::{Backend, DeviceSpec, Found, Listed, keep_kernels, list, open};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use eaglet_backends::{Backend, DeviceSpec};
 use etcetera::BaseStrategy;
 
 use crate::args::GlobalArgs;
@@ -35,6 +36,12 @@ impl Context {
             progress: Progress::new(args.quiet),
             offline: args.offline,
         })
+    }
+
+    /// Opens a device, whose compiled kernels are kept beside the models.
+    pub fn open(&self, device: DeviceSpec, threads: Option<usize>) -> Result<Backend, Failure> {
+        eaglet_backends::keep_kernels(&self.store.root().join("kernels"));
+        Ok(eaglet_backends::open(device, threads)?)
     }
 
     /// Where `model` lies on this machine, after fetching it when it is not here yet

@@ -10,20 +10,11 @@ macro_rules! report {
     ($device:literal) => {
         &[
             Step {
-                name: "devices",
-                cargo: "run --release --locked --package eaglet -- devices",
-                needs: &[],
-            },
-            Step {
-                name: "suite",
-                cargo: "test --release --locked --package eaglet-tests --test gpu --test gpu_cost -- --nocapture",
-                needs: &[],
-            },
-            Step {
                 name: "default model",
                 cargo: "run --release --locked --package eaglet -- pull",
                 needs: &[],
             },
+            // Before anything else compiles kernels for the device.
             Step {
                 name: "first token, cold",
                 cargo: concat!(
@@ -40,6 +31,16 @@ macro_rules! report {
                     $device,
                     " Hello"
                 ),
+                needs: &[],
+            },
+            Step {
+                name: "devices",
+                cargo: "run --release --locked --package eaglet -- devices",
+                needs: &[],
+            },
+            Step {
+                name: "suite",
+                cargo: "test --release --locked --package eaglet-tests --test gpu --test gpu_cost -- --nocapture",
                 needs: &[],
             },
             Step {

@@ -1,6 +1,7 @@
 //! The project's chores. `cargo xtask help` lists them.
 
 mod bench;
+mod cuda_compiler;
 mod gpu_report;
 mod requirements;
 mod steps;
@@ -17,6 +18,7 @@ Usage: cargo xtask <CHORE>
 Chores:
   test             Everything that must pass: format, lints, the default model, all tests
   bench [PYTHON]   This machine's figures; with a Python that has xllamacpp, beside llama.cpp
+  cuda-compiler    NVIDIA's compiler of kernels, so that they are compiled without a GPU
   web              The browser package: wasm/dist
   web-test         Its tests in Node and in a browser; needs the package
   gpu-report [KIND]
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["bench"] => bench::run(None),
         ["bench", python] => bench::run(Some(python)),
+        ["cuda-compiler"] => cuda_compiler::run(),
         ["web"] => web::run(),
         ["web-test"] => web::test(),
         ["has-wasm"] => match web::Toolchain::find() {

@@ -27,6 +27,12 @@ static STEPS: &[Step] = &[
         cargo: "run --release --locked --package eaglet -- devices",
         needs: &[&CC, &GRAPHICS],
     },
+    // What the tests compile the kernels for CUDA with, whose device they play.
+    Step {
+        name: "compiler for CUDA",
+        cargo: "xtask cuda-compiler",
+        needs: &[&CC, &PIP],
+    },
     Step {
         name: "tests",
         cargo: "test --release --locked --workspace",

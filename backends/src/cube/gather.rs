@@ -59,9 +59,10 @@ pub fn select_rows(x: &[f32], chosen: &[u32], y: &mut [f32], count: usize, width
     y[item] = x[chosen[item / width] as usize * width + item % width];
 }
 
-/// RMS norm of `x`, `[rows, quads]`, a workgroup of `units` a row.
+/// RMS norm of `x`, `[rows, quads]`, a workgroup of `units` a row. (CUDA has a `norm` of its
+/// own, which kernels share a name space with.)
 #[cube(launch_unchecked)]
-pub fn norm(
+pub fn norm_rows(
     x: &[Vector<f32, Const<4>>],
     gain: &[Vector<f32, Const<4>>],
     y: &mut [Vector<f32, Const<4>>],

@@ -1,8 +1,8 @@
 //! A device as kernels see it: its queue, its limits, and what was asked of it so far.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
 use burn_cubecl::CubeRuntime;
@@ -24,29 +24,58 @@ pub struct Limits {
     pub half: bool,
     /// Bytes of the largest buffer that a kernel can be given.
     pub binding: usize,
+    /// Bytes of the largest piece of a weight: what a buffer holds, or less.
+    pub piece: usize,
     /// Whether a processor plays the device.
     pub software: bool,
 }
 
-/// What went wrong on a device behind the back of whoever queued it, once it did.
+/// What went wrong on a device behind the back of whoever queued it.
 #[derive(Clone, Debug, Default)]
-pub struct Fault(Arc<OnceLock<String>>);
+pub struct Fault(Arc<Faults>);
+
+#[derive(Debug, Default)]
+struct Faults {
+    /// The device is gone, for good.
+    lost: OnceLock<String>,
+    /// Something failed, and was not told yet.
+    failed: Mutex<Option<String>>,
+    /// Something failed since buffers were last given back.
+    spoiled: AtomicBool,
+}
 
 impl Fault {
-    /// Keeps the first message: what follows it follows from it.
+    /// Something failed: whoever asks next is told, and only they. Keeps the first
+    /// message, since what follows it follows from it.
     pub fn set(&self, message: String) {
-        let _ = self.0.set(message);
+        let mut failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert(message);
+        self.0.spoiled.store(true, Relaxed);
     }
 
-    /// Whether nothing went wrong.
+    /// The device is lost: whoever asks is told, from now on.
+    pub fn lose(&self, message: String) {
+        let _ = self.0.lost.set(message);
+    }
+
+    /// Whether nothing went wrong since the last time.
     ///
     /// # Errors
     /// Something did.
     pub fn check(&self) -> Result<()> {
-        match self.0.get() {
-            Some(message) => Err(Error::Device(message.clone())),
+        if let Some(message) = self.0.lost.get() {
+            return Err(Error::Device(message.clone()));
+        }
+        let mut failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed.take() {
+            Some(message) => Err(Error::Device(message)),
             None => Ok(()),
         }
+    }
+
+    /// Whether something failed since this was last asked.
+    fn spoiled(&self) -> bool {
+        self.0.spoiled.swap(false, Relaxed)
     }
 }
 
@@ -87,6 +116,7 @@ impl<R: CubeRuntime> Gpu<R> {
         let properties = client.properties();
         let units = properties.hardware.max_units_per_cube.min(256);
         let half = cubecl::ir::ElemType::Float(cubecl::ir::FloatKind::F16);
+        let binding = usize::try_from(properties.memory.max_page_size).unwrap_or(usize::MAX);
         let limits = Limits {
             units: units.min(if software { 64 } else { 256 }),
             splits: if software {
@@ -95,7 +125,8 @@ impl<R: CubeRuntime> Gpu<R> {
                 (units / LANES).clamp(1, 4)
             },
             half: properties.supports_type(half),
-            binding: usize::try_from(properties.memory.max_page_size).unwrap_or(usize::MAX),
+            binding,
+            piece: binding,
             software,
         };
         Self {
@@ -106,6 +137,15 @@ impl<R: CubeRuntime> Gpu<R> {
             dispatches: AtomicU64::new(0),
             uploads: AtomicU64::new(0),
             readbacks: AtomicU64::new(0),
+        }
+    }
+
+    /// Gives back the buffers that nobody holds, if something failed before: one that the
+    /// driver could not make would be handed out again. For the beginning of what is new.
+    pub fn recover(&self) {
+        if self.fault.spoiled() {
+            let _ = self.fault.check();
+            self.client.memory_cleanup();
         }
     }
 
@@ -138,6 +178,22 @@ impl<R: CubeRuntime> Gpu<R> {
         let handed = self.client.flush();
         self.fault.check()?;
         handed.map_err(|e| Error::Device(e.to_string()))
+    }
+
+    /// Whether buffers that were asked for were really made: of memory that ran out CUDA
+    /// says nothing until a buffer is used.
+    ///
+    /// # Errors
+    /// One of them was not, or something else failed already.
+    pub fn check_made(&self, buffers: impl IntoIterator<Item = Handle>) -> Result<()> {
+        self.flush()?;
+        for buffer in buffers {
+            if let Err(error) = self.client.get_resource(buffer) {
+                self.fault.0.spoiled.store(true, Relaxed);
+                return Err(Error::Device(error.to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// Waits for all that was queued.

@@ -163,15 +163,17 @@ pub fn linear<W: Numeric, S: Float>(
             if comptime!(r % plan.splits) == split && first_row + r < sizes.rows {
                 let at = (first_row + r) * sizes.width + sizes.first + output;
                 let mut value = totals[r];
-                if comptime!(plan.norm) {
+                if comptime!(plan.norm && plan.bias) {
+                    // Fused by us: a compiler might do so for tiles of one size only.
+                    value = fma(value, inverse[r], bias[sizes.first + output]);
+                } else if comptime!(plan.norm) {
                     value *= inverse[r];
+                } else if comptime!(plan.bias) {
+                    value += bias[sizes.first + output];
                 }
                 if comptime!(plan.finish == Finish::Gate) {
                     let up = totals[comptime!(plan.rows + r)] * inverse[r];
                     value = value / (f32::new(1.0) + (-value).exp()) * up;
-                }
-                if comptime!(plan.bias) {
-                    value += bias[sizes.first + output];
                 }
                 if comptime!(plan.residual) {
                     value += residual[at];

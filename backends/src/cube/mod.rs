@@ -11,6 +11,8 @@ mod gpu;
 mod largest;
 mod launch;
 mod linear;
+#[cfg(all(test, feature = "cuda", target_os = "linux"))]
+mod nvrtc;
 mod rotary;
 mod rows;
 mod tensors;
@@ -55,6 +57,13 @@ impl<K: Kind> CubeOps<K> {
         self.gpu.limits
     }
 
+    /// The same operations, with weights cut into pieces of at most `bytes`.
+    #[cfg(test)]
+    pub(crate) fn in_pieces(mut self, bytes: usize) -> Self {
+        self.gpu.limits.piece = bytes;
+        self
+    }
+
     /// For what has no kernel here: head sizes that are not multiples of four.
     fn reference(&self) -> Reference {
         Reference(self.device.clone())
@@ -89,13 +98,22 @@ impl<K: Kind> Ops for CubeOps<K> {
 
     fn pack(&self, parts: &[Matrix<'_>]) -> Result<Weight> {
         let (inputs, dtype) = same_layout(parts)?;
+        self.gpu.recover();
         let packed = Packed::new(&self.gpu, parts, dtype, inputs)?;
         let (outputs, bytes) = (packed.outputs, packed.bytes());
+        self.gpu.check_made(packed.buffers()).map_err(|error| {
+            Error::Device(format!(
+                "no room for a weight of {bytes} bytes beside {} in use: take a smaller model \
+                 or --dtype, or use --device cpu ({error})",
+                self.memory().unwrap_or(0)
+            ))
+        })?;
         Ok(Weight::new(outputs, inputs, dtype, bytes, packed))
     }
 
     fn kv_layer(&self, slots: usize, heads: Heads, dtype: DType) -> Result<KvLayer> {
         let dtype = self.cache_dtype(dtype);
+        self.gpu.recover();
         let bytes = slots.saturating_mul(heads.kv * heads.dim * dtype.size());
         self.gpu.check_binding(bytes)?;
         let zeros = || Tensor::zeros([slots, heads.kv, heads.dim], (&self.device, dtype));
@@ -104,7 +122,11 @@ impl<K: Kind> Ops for CubeOps<K> {
             values: zeros(),
         };
         self.gpu.count_dispatches(2);
-        self.gpu.flush().map_err(|error| {
+        let buffers = [
+            self.buffer(&layer.keys)?.handle,
+            self.buffer(&layer.values)?.handle,
+        ];
+        self.gpu.check_made(buffers).map_err(|error| {
             Error::Device(format!(
                 "no room for a layer's cache, twice {bytes} bytes: ask for a smaller context \
                  ({error})"

@@ -2,7 +2,7 @@
 
 use burn_cubecl::CubeRuntime;
 use cubecl::server::Handle;
-use eaglet_core::error::Result;
+use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::Rows;
 
 use super::gpu::Gpu;
@@ -24,18 +24,74 @@ pub const PATH: usize = 4;
 pub struct Staged {
     /// `[rows, FIELDS]`, then the tables as far as a row sees them, then the paths.
     pub buffer: Handle,
+    /// One more than the highest slot that is read or written.
+    pub slots: usize,
+    /// One more than the highest position.
+    pub positions: usize,
 }
 
 impl Staged {
     /// Uploads what kernels ask of rows.
     ///
     /// # Errors
-    /// The device takes no buffer of that size.
+    /// Rows see slots that they do not name, or the device takes no buffer of that size.
     pub fn new<R: CubeRuntime>(gpu: &Gpu<R>, rows: &Rows<'_>) -> Result<Self> {
+        check(rows)?;
+        let words = words(rows);
+        let seen = &words[rows.len() * FIELDS..];
+        let highest = |of: &[u32]| of.iter().max().map_or(0, |&most| most as usize + 1);
         Ok(Self {
-            buffer: gpu.upload(bytemuck::cast_slice(&words(rows)))?,
+            slots: highest(seen).max(highest(&rows.slots)),
+            positions: highest(&rows.positions),
+            buffer: gpu.upload(bytemuck::cast_slice(&words))?,
         })
     }
+
+    /// Whether a cache of `slots` slots holds all that rows see. Kernels do not look.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check_slots(&self, slots: usize) -> Result<()> {
+        within("slot", self.slots, slots)
+    }
+
+    /// Whether `positions` rows of angles are enough.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn check_positions(&self, positions: usize) -> Result<()> {
+        within("position", self.positions, positions)
+    }
+}
+
+fn within(what: &str, used: usize, there: usize) -> Result<()> {
+    match used <= there {
+        true => Ok(()),
+        false => Err(Error::Device(format!(
+            "{what} {} was asked for, of {there}",
+            used - 1
+        ))),
+    }
+}
+
+/// Whether each row sees exactly as many slots as its position says.
+fn check(rows: &Rows<'_>) -> Result<()> {
+    let mut start = 0;
+    for row in 0..rows.len() {
+        let (end, prefix) = (rows.path_ends[row], rows.prefixes[row]);
+        let table = rows.tables.get(rows.sequences[row] as usize);
+        let committed = table.is_some_and(|table| table.len() >= prefix as usize);
+        let position = u64::from(rows.positions[row]);
+        let path = end.checked_sub(start).map(u64::from);
+        let all = path.map(|path| u64::from(prefix) + path);
+        if !committed || all != Some(position + 1) || end as usize > rows.path_slots.len() {
+            return Err(Error::Device(format!(
+                "row {row}, at position {position}, does not see as many slots"
+            )));
+        }
+        start = end;
+    }
+    Ok(())
 }
 
 fn words(rows: &Rows<'_>) -> Vec<u32> {
@@ -95,5 +151,28 @@ mod tests {
         }
         // The fourth slot of the first table is no row's business.
         assert!(!words.contains(&4));
+        check(&rows).unwrap();
+    }
+
+    #[test]
+    fn rows_that_see_what_is_not_there_are_refused() {
+        let table = [7, 3, 9];
+        let row = |position: u32, prefix: u32, path: &[u32]| {
+            let mut rows = Rows::default();
+            rows.add_table(&table);
+            rows.push(0, 5, 0, prefix, path);
+            rows.positions[0] = position;
+            check(&rows).map_err(|error| error.to_string())
+        };
+        row(3, 3, &[5]).unwrap();
+        row(2, 3, &[]).unwrap();
+        // More than the table has; more, and fewer, than the position says.
+        for (position, prefix) in [(4, 4), (2, 3), (4, 3)] {
+            let error = row(position, prefix, &[5]).unwrap_err();
+            assert!(error.contains("does not see"), "{error}");
+        }
+        within("slot", 4, 4).unwrap();
+        let error = within("slot", 5, 4).unwrap_err().to_string();
+        assert!(error.contains("slot 4 was asked for, of 4"), "{error}");
     }
 }

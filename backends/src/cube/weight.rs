@@ -64,7 +64,7 @@ impl Packed {
             .collect();
         let half = gpu.limits.half && dtype != Dtype::F32;
         let bytes = packet_bytes(dtype, half) * packets(dtype, inputs);
-        let most = (gpu.limits.binding / bytes.max(1)).max(1);
+        let most = (gpu.limits.piece / bytes.max(1)).max(1);
         let mut packed = Self {
             storage: Storage::of(dtype),
             half,
@@ -84,6 +84,12 @@ impl Packed {
             });
         }
         Ok(packed)
+    }
+
+    /// All that was uploaded.
+    pub fn buffers(&self) -> impl Iterator<Item = Handle> {
+        let of = |part: &Part| [Some(part.packets.clone()), part.scales.clone()];
+        self.parts.iter().flat_map(of).flatten()
     }
 
     /// All bytes, which a forward pass reads once.

@@ -87,6 +87,15 @@ fn found(index: usize) -> Result<Found> {
             memory >> 20
         ),
         software: false,
+        // SAFETY: the handle is the driver's own.
+        shares: unsafe {
+            result::device::get_attribute(
+                device,
+                CUdevice_attribute::CU_DEVICE_ATTRIBUTE_INTEGRATED,
+            )
+        }
+        .map_err(failed)?
+            != 0,
     })
 }
 

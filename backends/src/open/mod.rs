@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cuda")]
 mod cuda;
+mod kept;
 #[cfg(feature = "cube")]
 mod self_test;
 mod spec;
@@ -15,6 +16,9 @@ use eaglet_core::ops::Ops;
 
 use crate::cpu::{CpuOps, read_bandwidth};
 
+pub use kept::keep_kernels;
+#[cfg(all(test, feature = "cuda", target_os = "linux"))]
+pub(crate) use self_test::On;
 #[cfg(feature = "cube")]
 pub use self_test::self_test;
 pub use spec::DeviceSpec;
@@ -59,6 +63,8 @@ pub struct Found {
     pub details: String,
     /// Whether a processor plays the device: never faster than our own kernels there.
     pub software: bool,
+    /// Whether it reads the processor's memory, and so may be no faster.
+    pub shares: bool,
 }
 
 /// Every device of this machine, best first, the CPU last; a kind without a device is
@@ -72,6 +78,7 @@ pub fn list() -> Vec<Listed> {
             name: "processor".into(),
             details: cpu.description,
             software: false,
+            shares: false,
         }),
     });
     all
@@ -119,7 +126,8 @@ fn listed(
 ///
 /// A GPU proves itself first (see [`self_test`]). [`DeviceSpec::Auto`] takes the first of
 /// [`list`] that passes; one that a processor plays is never faster than our own kernels
-/// there, so it has to be asked for by name.
+/// there, so it has to be asked for by name, and one that shares the processor's memory is
+/// taken only if it reads it faster.
 ///
 /// # Errors
 /// The device is not there, it computes wrongly, or this build has no support for it.
@@ -144,7 +152,13 @@ fn open_best(threads: Option<usize>) -> Backend {
         if found.software {
             continue;
         }
-        match open(spec, threads) {
+        let opened = open(spec, threads).and_then(|backend| {
+            if found.shares {
+                faster(backend.bandwidth()?, open_cpu(threads).bandwidth()?)?;
+            }
+            Ok(backend)
+        });
+        match opened {
             Ok(backend) => return Backend { skipped, ..backend },
             Err(error) => skipped.push(format!("{spec} ({}): {error}", found.name)),
         }
@@ -152,6 +166,19 @@ fn open_best(threads: Option<usize>) -> Backend {
     Backend {
         skipped,
         ..open_cpu(threads)
+    }
+}
+
+/// Whether a device that reads `bandwidth` bytes a second is worth being taken in place of
+/// the processor, which reads `cpu`.
+fn faster(bandwidth: f64, cpu: f64) -> Result<()> {
+    match bandwidth > cpu {
+        true => Ok(()),
+        false => Err(Error::Device(format!(
+            "it reads {:.1} GB/s and the processor {:.1}",
+            bandwidth / 1e9,
+            cpu / 1e9
+        ))),
     }
 }
 
@@ -230,4 +257,20 @@ fn open_wgpu(_: usize) -> Result<Backend> {
 #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
 fn not_built() -> Error {
     Error::Invalid("this program was built without it; use --device cpu".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_reads_no_faster_is_passed_over_with_both_figures() {
+        faster(2.1e10, 2e10).unwrap();
+        let slower = faster(2e10, 2e10).unwrap_err().to_string();
+        assert!(
+            slower.contains("20.0 GB/s and the processor 20.0"),
+            "{slower}"
+        );
+        assert!(faster(f64::NAN, 2e10).is_err());
+    }
 }

@@ -19,11 +19,8 @@ const INPUTS: usize = 96;
 const OUTPUTS: usize = 44;
 /// More rows than the largest tile has.
 const ROWS: usize = 9;
-const HEADS: Heads = Heads {
-    query: 4,
-    kv: 2,
-    dim: 16,
-};
+/// Dimensions of a head: fewer than a workgroup has invocations, as many, more.
+const DIMS: [usize; 3] = [16, 64, 128];
 /// More positions than a tile of attention has.
 const POSITIONS: usize = 70;
 
@@ -40,33 +37,36 @@ pub fn self_test(ops: &dyn Ops) -> Result<()> {
     for dtype in Dtype::ALL {
         weights(ops, &reference, dtype)?;
     }
-    for dtype in [DType::F32, DType::F16] {
-        attention(ops, &reference, dtype)?;
+    for dim in DIMS {
+        for dtype in [DType::F32, DType::F16] {
+            attention(ops, &reference, dim, dtype)?;
+        }
     }
-    choices(ops, &reference)
+    choices(ops, &reference)?;
+    oddities(ops)
 }
 
 /// What a test is made of, on a device.
-struct On<'a>(&'a dyn Ops);
+pub(crate) struct On<'a>(pub &'a dyn Ops);
 
 impl On<'_> {
-    fn matrix(&self, seed: u64, rows: usize, cols: usize) -> Tensor<2> {
+    pub fn matrix(&self, seed: u64, rows: usize, cols: usize) -> Tensor<2> {
         let values = TensorData::new(spread(seed, rows * cols), [rows, cols]);
         Tensor::from_data(values, self.0.device())
     }
 
-    fn vector(&self, seed: u64, len: usize) -> Tensor<1> {
+    pub fn vector(&self, seed: u64, len: usize) -> Tensor<1> {
         Tensor::from_data(TensorData::new(spread(seed, len), [len]), self.0.device())
     }
 
-    fn norm(&self, seed: u64, len: usize) -> Norm {
+    pub fn norm(&self, seed: u64, len: usize) -> Norm {
         Norm {
             weight: self.vector(seed, len),
             epsilon: 1e-5,
         }
     }
 
-    fn weight(&self, dtype: Dtype) -> Result<Weight> {
+    pub fn weight(&self, dtype: Dtype) -> Result<Weight> {
         let values = spread(1, OUTPUTS * INPUTS);
         let view = TensorView {
             name: "known".into(),
@@ -78,7 +78,7 @@ impl On<'_> {
             .pack(&[Matrix::new(Path::new("self-test"), view, dtype)?])
     }
 
-    fn read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
+    pub fn read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
         pollster::block_on(self.0.read(x))
     }
 }
@@ -128,36 +128,41 @@ fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
 }
 
 /// Rotation, the cache in one dtype, and attention over tables and paths.
-fn attention(ops: &dyn Ops, reference: &Reference, dtype: DType) -> Result<()> {
-    let all = attend(ops, dtype, ROWS)?;
-    let what = format!("attention with a cache in {dtype:?}");
-    let known = attend(reference, dtype, ROWS)?;
+fn attention(ops: &dyn Ops, reference: &Reference, dim: usize, dtype: DType) -> Result<()> {
+    let heads = Heads {
+        query: 4,
+        kv: 2,
+        dim,
+    };
+    let all = attend(ops, heads, dtype, ROWS)?;
+    let what = format!("attention over {dim} dimensions with a cache in {dtype:?}");
+    let known = attend(reference, heads, dtype, ROWS)?;
     // Rounding to half precision may fall to either side of a tie.
     let tolerance = if dtype == DType::F16 { 1e-3 } else { TOLERANCE };
     compare_within(&what, &all, &known, tolerance)?;
-    let alone = attend(ops, dtype, 1)?;
+    let alone = attend(ops, heads, dtype, 1)?;
     same_bits(&what, &alone, &all[..alone.len()])
 }
 
 /// Fills a cache with a text, then runs some rows that branch off it.
-fn attend(ops: &dyn Ops, dtype: DType, branches: usize) -> Result<Vec<f32>> {
+fn attend(ops: &dyn Ops, heads: Heads, dtype: DType, branches: usize) -> Result<Vec<f32>> {
     let on = On(ops);
-    let norm = |seed| on.norm(seed, HEADS.dim);
+    let norm = |seed| on.norm(seed, heads.dim);
     let norms = HeadNorms {
         query: norm(11),
         key: norm(12),
     };
     let rotary = Rotary {
-        cos: on.matrix(13, POSITIONS + 2, HEADS.dim / 2),
-        sin: on.matrix(14, POSITIONS + 2, HEADS.dim / 2),
+        cos: on.matrix(13, POSITIONS + 2, heads.dim / 2),
+        sin: on.matrix(14, POSITIONS + 2, heads.dim / 2),
     };
-    let width = (HEADS.query + 2 * HEADS.kv) * HEADS.dim;
-    let mut cache: KvLayer = ops.kv_layer(POSITIONS + ROWS, HEADS, dtype)?;
+    let width = (heads.query + 2 * heads.kv) * heads.dim;
+    let mut cache: KvLayer = ops.kv_layer(POSITIONS + ROWS, heads, dtype)?;
     let mut pass = |seed, rows: &Rows<'_>| {
         let qkv = on.matrix(seed, rows.len(), width);
         let norms = Some(&norms);
-        let queries = ops.rotate_and_cache(qkv, HEADS, &rotary, norms, &mut cache, rows)?;
-        on.read(ops.path_attention(&queries, HEADS, &cache, rows)?)
+        let queries = ops.rotate_and_cache(qkv, heads, &rotary, norms, &mut cache, rows)?;
+        on.read(ops.path_attention(&queries, heads, &cache, rows)?)
     };
     // Slots in no order: where keys lie must not matter.
     let table: Vec<u32> = (0..POSITIONS as u32)
@@ -204,6 +209,31 @@ fn choices(ops: &dyn Ops, reference: &Reference) -> Result<()> {
         on.read(ops.norm(&x, &on.norm(23, INPUTS))?)
     };
     compare("a norm", &pick(ops)?, &pick(reference)?)
+}
+
+/// Equal values, of which the lowest index comes first, and one that is not a number.
+fn oddities(ops: &dyn Ops) -> Result<()> {
+    const WIDE: usize = 700;
+    let mut values = vec![0f32; 3 * WIDE];
+    for (row, at) in [(0, 699), (0, 300), (0, 301), (1, 5), (2, 0), (2, 650)] {
+        values[row * WIDE + at] = 2.0;
+    }
+    values[WIDE + 400] = f32::NAN;
+    let logits = Tensor::from_data(TensorData::new(values, [3, WIDE]), ops.device());
+    let ids = pollster::block_on(ops.argmax(&logits))?;
+    if ids != [Some(300), None, Some(0)] {
+        return Err(wrong("argmax of equal values", &format!("{ids:?}")));
+    }
+    let top = pollster::block_on(ops.top_k(&logits, 4))?;
+    let ids = |row: usize| -> Vec<u32> { top[row].iter().map(|&(id, _)| id).collect() };
+    if ids(0) != [300, 301, 699, 0] || ids(2) != [0, 650, 1, 2] {
+        let found = format!("{:?} and {:?}", ids(0), ids(2));
+        return Err(wrong("top-k of equal values", &found));
+    }
+    match top[1].iter().all(|(_, log)| log.is_nan()) {
+        true => Ok(()),
+        false => Err(wrong("top-k beside NaN", &format!("{:?}", top[1]))),
+    }
 }
 
 fn compare(what: &str, found: &[f32], known: &[f32]) -> Result<()> {
@@ -259,6 +289,7 @@ mod tests {
         // Burn's own matrix product may sum rows in other orders in company.
         let reference = Reference(Device::flex());
         choices(&reference, &reference).unwrap();
+        oddities(&reference).unwrap();
         let nan = compare("it", &[f32::NAN], &[0.5]).unwrap_err().to_string();
         assert!(nan.contains("NaN where 0.5 was known"), "{nan}");
         assert!(compare("it", &[0.5], &[0.5, 0.5]).is_err());
@@ -272,6 +303,9 @@ mod tests {
         for dtype in [Dtype::F32, Dtype::F16] {
             weights(&cpu, &reference, dtype).unwrap();
         }
-        attention(&cpu, &reference, DType::F32).unwrap();
+        for dim in DIMS {
+            attention(&cpu, &reference, dim, DType::F32).unwrap();
+        }
+        oddities(&cpu).unwrap();
     }
 }

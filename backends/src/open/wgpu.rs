@@ -86,6 +86,7 @@ fn found(adapter: &Adapter) -> Found {
             limits.max_compute_invocations_per_workgroup,
         ),
         software,
+        shares: info.device_type != DeviceType::DiscreteGpu,
     }
 }
 
@@ -115,7 +116,7 @@ fn opened(index: usize, instance: Instance, adapter: Adapter) -> Result<Opened> 
     }));
     let note = fault.clone();
     device.set_device_lost_callback(move |reason, message| {
-        note.set(format!("the device was lost ({reason:?}): {message}"));
+        note.lose(format!("the device was lost ({reason:?}): {message}"));
     });
     #[cfg(test)]
     let handle = device.clone();
@@ -171,6 +172,54 @@ mod tests {
         let ops = CubeOps::<Wgpu>::new(opened.device, false, opened.fault);
         assert!(ops.limits().splits > 1);
         crate::self_test(&ops).unwrap();
+    }
+
+    #[test]
+    fn weights_in_pieces_give_what_whole_ones_give() {
+        let (instance, mut adapters) = match adapters() {
+            Ok(found) => found,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        let opened = opened(0, instance, adapters.swap_remove(0)).unwrap();
+        let ops = CubeOps::<Wgpu>::new(opened.device, true, opened.fault);
+        // Two rows in f32, twenty in q4, of the self-test's 44.
+        crate::self_test(&ops.in_pieces(1000)).unwrap();
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_spoils_nothing_after_it() {
+        let (instance, mut adapters) = match adapters() {
+            Ok(found) => found,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        let adapter = adapters.swap_remove(0);
+        // No place that anybody else opens: they must not be told.
+        let opened = opened(usize::MAX - 1, instance, adapter).unwrap();
+        let ops = CubeOps::<Wgpu>::new(opened.device, true, opened.fault);
+        let heads = eaglet_core::ops::Heads {
+            query: 1,
+            kv: 1,
+            dim: 4,
+        };
+        let cache = || ops.kv_layer(4, heads, burn::tensor::DType::F32);
+        // What memory that runs out looks like: a buffer that cannot be made.
+        let fail = || {
+            opened.handle.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: opened.handle.limits().max_buffer_size + 4,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            })
+        };
+        let values = |value: f32| Tensor::from_data(TensorData::from([[value]]), ops.device());
+        let read = |x: Tensor<2>| pollster::block_on(ops.read(x));
+        fail();
+        assert!(read(values(1.0)).is_err());
+        assert_eq!(read(values(2.0)).unwrap(), [2.0]);
+        // What begins anew is not told of what came before.
+        fail();
+        cache().unwrap();
+        assert_eq!(read(values(3.0)).unwrap(), [3.0]);
     }
 
     #[test]

@@ -12,9 +12,9 @@ use crate::error::Failure;
 pub struct Args {}
 
 /// Runs `eaglet devices`. Every device is opened, which makes a GPU prove itself.
-pub fn run(_: &Args, _: &Context) -> Result<(), Failure> {
+pub fn run(_: &Args, context: &Context) -> Result<(), Failure> {
     let mut out = anstream::stdout();
-    let mut taken = false;
+    let auto = context.open(DeviceSpec::Auto, None)?;
     for Listed { spec, found } in eaglet_backends::list() {
         let name = spec.to_string();
         let (what, works) = match found {
@@ -29,25 +29,27 @@ pub fn run(_: &Args, _: &Context) -> Result<(), Failure> {
         };
         writeln!(out, "{name:8}  {what}").map_err(Failure::output)?;
         if let Some(software) = works {
-            let verdict = verdict(spec, software, &mut taken);
+            let verdict = verdict(spec, software, &auto.name);
             writeln!(out, "{:8}  {verdict}", "").map_err(Failure::output)?;
         }
+    }
+    for device in auto.skipped {
+        writeln!(out, "auto passes over {device}").map_err(Failure::output)?;
     }
     Ok(())
 }
 
 /// Whether a device works, how fast it reads, and whether it is the one that `auto` takes.
-fn verdict(spec: DeviceSpec, software: bool, taken: &mut bool) -> String {
+fn verdict(spec: DeviceSpec, software: bool, auto: &str) -> String {
     let bandwidth = eaglet_backends::open(spec, None).and_then(|backend| backend.bandwidth());
     match bandwidth {
         Err(error) => error.to_string(),
         Ok(bandwidth) => {
-            let auto = match (software, *taken) {
+            let auto = match (software, spec.to_string() == auto) {
                 (true, _) => "; never taken by itself, since it is the processor",
-                (false, true) => "",
-                (false, false) => "; what --device auto takes",
+                (false, false) => "",
+                (false, true) => "; what --device auto takes",
             };
-            *taken |= !software;
             let test = match spec {
                 DeviceSpec::Cpu => "",
                 _ => "passed its self-test, ",

@@ -73,7 +73,7 @@ pub struct Found<'a> {
 impl<'a> Found<'a> {
     /// Opens the device, and finds or fetches the model.
     pub fn new(args: &'a ModelArgs, context: &Context) -> Result<Self, Failure> {
-        let backend = eaglet_backends::open(args.device, args.threads)?;
+        let backend = context.open(args.device, args.threads)?;
         for device in &backend.skipped {
             context.progress.note(format!("skipped: {device}"));
         }

@@ -4,6 +4,7 @@
 //! ROOT/models/NAME/   one complete model with its manifest, `eaglet.json`
 //! ROOT/hub/           unfinished downloads of Hugging Face repositories
 //! ROOT/costs/         what passes of each model cost on this machine
+//! ROOT/kernels/       what NVIDIA's compiler made of kernels
 //! ROOT/tmp/           everything else that is unfinished
 //! ROOT/lock           held by whoever changes any of this
 //! ```

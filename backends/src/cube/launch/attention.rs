@@ -24,6 +24,8 @@ impl<K: Kind> CubeOps<K> {
         rows: &Staged,
     ) -> Result<Tensor<2>> {
         let count = qkv.dims()[0];
+        rows.check_slots(cache.keys.dims()[0])?;
+        rows.check_positions(rotary.cos.dims()[0])?;
         let qkv = self.buffer(qkv)?;
         // Rows of angles may lie apart: burn aligns them on some devices.
         let (cos, sin) = (
@@ -103,6 +105,7 @@ impl<K: Kind> CubeOps<K> {
         rows: &Staged,
     ) -> Result<Tensor<2>> {
         let count = queries.dims()[0];
+        rows.check_slots(cache.keys.dims()[0])?;
         let queries = self.buffer(queries)?;
         let (keys, values) = (self.buffer(&cache.keys)?, self.buffer(&cache.values)?);
         let mixed = self.room(count, heads.query * heads.dim)?;

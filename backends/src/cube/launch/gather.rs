@@ -91,7 +91,7 @@ impl<K: Kind> CubeOps<K> {
         self.gpu.count_dispatches(1);
         // SAFETY: a workgroup a row, and a row is `width` values.
         unsafe {
-            gather::norm::launch_unchecked::<K::Runtime>(
+            gather::norm_rows::launch_unchecked::<K::Runtime>(
                 &self.gpu.client,
                 CubeCount::new_1d(rows as u32),
                 CubeDim::new_1d(units),

@@ -26,7 +26,7 @@ fn whole<R: Runtime>(handle: &Handle, size: usize) -> BufferArg<R> {
 
 impl<K: Kind> CubeOps<K> {
     /// The buffer of a tensor, its rows one after another.
-    fn buffer<const D: usize>(&self, tensor: &Tensor<D>) -> Result<Buffer<K>> {
+    pub(in crate::cube) fn buffer<const D: usize>(&self, tensor: &Tensor<D>) -> Result<Buffer<K>> {
         packed::<K, D>(tensor.clone(), &self.gpu)
     }
 

@@ -83,7 +83,7 @@ impl Subject {
                 gib(free)
             )));
         }
-        let backend = eaglet_backends::open(args.device, args.threads)?;
+        let backend = context.open(args.device, args.threads)?;
         let options = LoadOptions {
             dtype: Some(dtype),
             context: args.ctx,

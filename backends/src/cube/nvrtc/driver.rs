@@ -1,0 +1,213 @@
+//! A stand-in for NVIDIA's driver: one device with no processor. Its memory is the host's,
+//! kernels are kept as files and never run.
+//!
+//! Compiled by the test beside it into a library of its own, so it knows nothing but `std`.
+//! The environment says what it plays: `EAGLET_TEST_CAPABILITY` (80, 86...),
+//! `EAGLET_TEST_MEMORY` (bytes) and `EAGLET_TEST_KERNELS` (a folder).
+#![allow(non_snake_case, missing_docs)]
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::Mutex;
+
+type Status = c_int;
+const FINE: Status = 0;
+const INVALID: Status = 1;
+const OUT_OF_MEMORY: Status = 2;
+const NOT_FOUND: Status = 500;
+
+/// What streams, events, modules and functions are: anything but null.
+const SOMETHING: usize = 16;
+
+fn number(name: &str) -> usize {
+    let value = std::env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok());
+    value.unwrap_or_default()
+}
+
+fn give<T>(to: *mut T, value: T) -> Status {
+    // SAFETY: callers of a driver pass places for its answers.
+    unsafe { to.write(value) };
+    FINE
+}
+
+/// Sizes of what is allocated, by address.
+static MEMORY: Mutex<Option<HashMap<usize, usize>>> = Mutex::new(None);
+
+fn allocate(bytes: usize) -> Option<usize> {
+    let mut memory = MEMORY.lock().ok()?;
+    let memory = memory.get_or_insert_default();
+    if memory.values().sum::<usize>() + bytes > number("EAGLET_TEST_MEMORY") {
+        return None;
+    }
+    // SAFETY: the size is not zero.
+    let at = unsafe { alloc(Layout::from_size_align(bytes.max(1), 512).ok()?) } as usize;
+    memory.insert(at, bytes);
+    Some(at)
+}
+
+fn free(at: usize) -> Status {
+    let Ok(mut memory) = MEMORY.lock() else {
+        return INVALID;
+    };
+    let Some(bytes) = memory.get_or_insert_default().remove(&at) else {
+        return INVALID;
+    };
+    if let Ok(layout) = Layout::from_size_align(bytes.max(1), 512) {
+        // SAFETY: it was allocated so.
+        unsafe { dealloc(at as *mut u8, layout) };
+    }
+    FINE
+}
+
+macro_rules! driver {
+    ($($name:ident($($arg:ident: $kind:ty),*) $body:block)*) => {$(
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $name($($arg: $kind),*) -> Status $body
+    )*};
+}
+
+driver! {
+    cuInit(_flags: c_uint) { FINE }
+    cuDeviceGetCount(count: *mut c_int) { give(count, 1) }
+    cuDeviceGet(device: *mut c_int, ordinal: c_int) { give(device, ordinal) }
+    cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) {
+        give(bytes, number("EAGLET_TEST_MEMORY"))
+    }
+    cuDeviceGetName(name: *mut c_char, _length: c_int, _device: c_int) {
+        give(name.cast(), *b"stand-in\0")
+    }
+    cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, _device: c_int) {
+        let capability = number("EAGLET_TEST_CAPABILITY") as c_int;
+        give(value, match attribute {
+            1 | 2 | 3 => 1024,
+            4 => 64,
+            5 => c_int::MAX,
+            6 | 7 => 65535,
+            10 => 32,
+            16 => 80,
+            75 => capability / 10,
+            76 => capability % 10,
+            // Shared memory of a workgroup: the least of all that are supported.
+            97 => 99 << 10,
+            _ => 0,
+        })
+    }
+    cuDevicePrimaryCtxRetain(context: *mut usize, _device: c_int) { give(context, SOMETHING) }
+    cuCtxSetCurrent(_context: usize) { FINE }
+    cuStreamCreate(stream: *mut usize, _flags: c_uint) { give(stream, SOMETHING) }
+    cuStreamSynchronize(_stream: usize) { FINE }
+    cuStreamWaitEvent(_stream: usize, _event: usize, _flags: c_uint) { FINE }
+    cuEventCreate(event: *mut usize, _flags: c_uint) { give(event, SOMETHING) }
+    cuEventRecord(_event: usize, _stream: usize) { FINE }
+    cuEventSynchronize(_event: usize) { FINE }
+    cuEventDestroy_v2(_event: usize) { FINE }
+
+    cuMemAllocAsync(at: *mut usize, bytes: usize, _stream: usize) {
+        allocate(bytes).map_or(OUT_OF_MEMORY, |found| give(at, found))
+    }
+    cuMemAlloc_v2(at: *mut usize, bytes: usize) {
+        allocate(bytes).map_or(OUT_OF_MEMORY, |found| give(at, found))
+    }
+    cuMemFreeAsync(at: usize, _stream: usize) { free(at) }
+    cuMemFree_v2(at: usize) { free(at) }
+    // Memory of the host: not counted, and leaked.
+    cuMemAllocHost_v2(at: *mut usize, bytes: usize) {
+        give(at, vec![0u128; bytes.div_ceil(16)].leak().as_ptr() as usize)
+    }
+    cuMemFreeHost(_at: usize) { FINE }
+    cuMemcpyHtoDAsync_v2(to: usize, from: *const u8, bytes: usize, _stream: usize) {
+        // SAFETY: both are memory of the host.
+        unsafe { from.copy_to(to as *mut u8, bytes) };
+        FINE
+    }
+    cuMemcpyDtoHAsync_v2(to: *mut u8, from: usize, bytes: usize, _stream: usize) {
+        // SAFETY: both are memory of the host.
+        unsafe { to.copy_from(from as *const u8, bytes) };
+        FINE
+    }
+    cuMemcpy2DAsync_v2(copy: *const Copy2D, _stream: usize) {
+        // SAFETY: callers describe memory that is theirs; all is the host's here.
+        unsafe {
+            let Copy2D { from, to, width, height } = copy.read();
+            for row in 0..height {
+                let read = (from.place() + row * from.pitch) as *const u8;
+                read.copy_to((to.place() + row * to.pitch) as *mut u8, width);
+            }
+        }
+        FINE
+    }
+
+    cuModuleLoadData(module: *mut usize, code: *const c_char) {
+        static LOADED: Mutex<usize> = Mutex::new(0);
+        let (Ok(mut loaded), Some(folder)) =
+            (LOADED.lock(), std::env::var_os("EAGLET_TEST_KERNELS"))
+        else {
+            return INVALID;
+        };
+        *loaded += 1;
+        let file = std::path::Path::new(&folder).join(format!("{loaded}.ptx"));
+        // SAFETY: code in text ends with a zero.
+        let code = unsafe { CStr::from_ptr(code) };
+        match std::fs::write(file, code.to_bytes()) {
+            Ok(()) => give(module, SOMETHING),
+            Err(_) => INVALID,
+        }
+    }
+    cuModuleGetFunction(function: *mut usize, _module: usize, _name: *const c_char) {
+        give(function, SOMETHING)
+    }
+    cuFuncSetAttribute(_function: usize, _attribute: c_int, _value: c_int) { FINE }
+    cuLaunchKernel(
+        _function: usize,
+        _x: c_uint, _y: c_uint, _z: c_uint,
+        _units_x: c_uint, _units_y: c_uint, _units_z: c_uint,
+        _shared: c_uint,
+        _stream: usize,
+        _arguments: *mut *mut c_void,
+        _extra: *mut *mut c_void
+    ) { FINE }
+
+    // NVRTC asks for the driver's cache of compiled kernels: there is none.
+    cuGetExportTable(_table: *mut usize, _id: *const c_void) { NOT_FOUND }
+
+    cuGetErrorName(_status: Status, name: *mut *const c_char) {
+        give(name, c"ERROR".as_ptr())
+    }
+    cuGetErrorString(status: Status, text: *mut *const c_char) {
+        give(text, if status == OUT_OF_MEMORY { c"out of memory" } else { c"invalid" }.as_ptr())
+    }
+}
+
+/// One side of a copy of rows, as the driver's header lays it out.
+#[repr(C)]
+pub struct Side {
+    x: usize,
+    y: usize,
+    kind: c_uint,
+    host: usize,
+    device: usize,
+    array: usize,
+    pitch: usize,
+}
+
+impl Side {
+    fn place(&self) -> usize {
+        let start = if self.kind == 1 {
+            self.host
+        } else {
+            self.device
+        };
+        start + self.y * self.pitch + self.x
+    }
+}
+
+#[repr(C)]
+pub struct Copy2D {
+    from: Side,
+    to: Side,
+    width: usize,
+    height: usize,
+}

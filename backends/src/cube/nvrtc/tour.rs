@@ -1,0 +1,116 @@
+//! Every operation in every variant that a model can ask for. What comes back means
+//! nothing: kernels do not run here.
+
+use burn::tensor::DType;
+use eaglet_core::ops::{HeadNorms, Heads, Linear, Ops, Rotary, Rows};
+use eaglet_core::weights::Dtype;
+
+use crate::cube::{CubeOps, Cuda};
+use crate::open::On;
+
+/// All of `#[cube(launch_unchecked)]`.
+pub const KERNELS: [&str; 10] = [
+    "attend",
+    "embed",
+    "gate",
+    "linear",
+    "norm_rows",
+    "read_all",
+    "rotate",
+    "select_rows",
+    "argmax",
+    "top_k",
+];
+
+/// Fewer kernels than this were not every variant: four dtypes, three tiles of rows, six
+/// linear layers; two dtypes of the cache, three sizes of heads, norms or not.
+pub const VARIANTS: usize = 4 * 3 * 6 + 2 * 3 * (2 + 1);
+
+const INPUTS: usize = 96;
+const OUTPUTS: usize = 44;
+
+/// Runs them all, and waits for the device after each kind, which is where it complains.
+pub fn all(ops: CubeOps<Cuda>) {
+    // What real GPUs get.
+    assert_eq!((ops.limits().splits, ops.limits().units), (4, 256));
+    let on = On(&ops);
+    for dtype in Dtype::ALL {
+        linear(&on, dtype);
+    }
+    for dim in [16, 64, 128] {
+        for dtype in [DType::F32, DType::F16] {
+            attention(&on, dim, dtype, true);
+            attention(&on, dim, dtype, false);
+        }
+    }
+    rest(&on);
+    assert!(pollster::block_on(ops.read_bandwidth()).unwrap() > 0.0);
+    // Gate and up apart.
+    let ops = ops.in_pieces(1000);
+    let on = On(&ops);
+    let weight = on.weight(Dtype::F32).unwrap();
+    let x = on.matrix(4, 1, INPUTS);
+    let gated = ops.norm_gate_up(&x, &on.norm(3, INPUTS), &weight);
+    on.read(gated.unwrap()).unwrap();
+}
+
+fn linear(on: &On<'_>, dtype: Dtype) {
+    let weight = on.weight(dtype).unwrap();
+    let norm = on.norm(3, INPUTS);
+    let bias = Some(on.vector(2, OUTPUTS));
+    for rows in [1, 4, 9] {
+        let x = on.matrix(4, rows, INPUTS);
+        on.read(on.0.embed(&weight, &vec![0; rows]).unwrap())
+            .unwrap();
+        for bias in [None, bias.clone()] {
+            let weight = weight.clone();
+            let linear = Linear { weight, bias };
+            for norm in [None, Some(&norm)] {
+                let y = on.0.norm_linear(&x, norm, &linear).unwrap();
+                on.read(y).unwrap();
+            }
+            let residual = on.matrix(5, rows, OUTPUTS);
+            let y = on.0.linear_add(&x, &linear, residual).unwrap();
+            on.read(y).unwrap();
+        }
+        let gated = on.0.norm_gate_up(&x, &norm, &weight).unwrap();
+        on.read(gated).unwrap();
+    }
+}
+
+fn attention(on: &On<'_>, dim: usize, dtype: DType, normed: bool) {
+    let heads = Heads {
+        query: 4,
+        kv: 2,
+        dim,
+    };
+    let norms = normed.then(|| HeadNorms {
+        query: on.norm(11, dim),
+        key: on.norm(12, dim),
+    });
+    let rotary = Rotary {
+        cos: on.matrix(13, 4, dim / 2),
+        sin: on.matrix(14, 4, dim / 2),
+    };
+    let mut cache = on.0.kv_layer(4, heads, dtype).unwrap();
+    let table = [2, 1];
+    let mut rows = Rows::default();
+    let sequence = rows.add_table(&table);
+    rows.push(0, 1, sequence, 2, &[]);
+    let qkv = on.matrix(15, 1, 8 * dim);
+    let ops = on.0;
+    let queries = ops
+        .rotate_and_cache(qkv, heads, &rotary, norms.as_ref(), &mut cache, &rows)
+        .unwrap();
+    let mixed = ops.path_attention(&queries, heads, &cache, &rows).unwrap();
+    on.read(mixed).unwrap();
+}
+
+fn rest(on: &On<'_>) {
+    let logits = on.matrix(21, 3, 1003);
+    pollster::block_on(on.0.argmax(&logits)).unwrap();
+    pollster::block_on(on.0.top_k(&logits, 5)).unwrap();
+    let x = on.0.select(&on.matrix(22, 5, INPUTS), &[4, 0]).unwrap();
+    on.read(on.0.norm(&x, &on.norm(23, INPUTS)).unwrap())
+        .unwrap();
+}
