@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use eaglet_core::draft::HeadCheckpoint;
+use eaglet_core::ops::Ops;
 use eaglet_core::text::{Special, TextAssets};
 use eaglet_core::weights::ModelFile;
 use js_sys::{Function, Reflect};
@@ -35,6 +36,7 @@ type Place = Rc<RefCell<Option<crate::Engine>>>;
 pub struct Engine {
     place: Place,
     text: Arc<TextAssets>,
+    ops: Arc<dyn Ops>,
     info: String,
 }
 
@@ -53,6 +55,7 @@ impl Engine {
             .map_err(thrown)?;
         Ok(Self {
             text: engine.text().clone(),
+            ops: engine.ops().clone(),
             info: json(engine.info())?,
             place: Rc::new(RefCell::new(Some(engine))),
         })
@@ -97,7 +100,8 @@ impl Engine {
     /// Bytes in use: JSON.
     pub fn memory(&self) -> String {
         let wasm = core::arch::wasm32::memory_size(0) as u64 * 65536;
-        format!(r#"{{"wasm":{wasm},"device":0}}"#)
+        let device = self.ops.memory().unwrap_or(0);
+        format!(r#"{{"wasm":{wasm},"device":{device}}}"#)
     }
 }
 

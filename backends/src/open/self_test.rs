@@ -35,15 +35,15 @@ const TOLERANCE: f32 = 1e-4;
 ///
 /// # Errors
 /// What was wrong first: the operation, the dtype and the error found.
-pub fn self_test(ops: &dyn Ops) -> Result<()> {
+pub async fn self_test(ops: &dyn Ops) -> Result<()> {
     let reference = Reference(Device::flex());
     for dtype in Dtype::ALL {
-        weights(ops, &reference, dtype)?;
+        weights(ops, &reference, dtype).await?;
     }
     for dtype in [DType::F32, DType::F16] {
-        attention(ops, &reference, dtype)?;
+        attention(ops, &reference, dtype).await?;
     }
-    choices(ops, &reference)
+    choices(ops, &reference).await
 }
 
 /// What a test is made of, on a device.
@@ -78,8 +78,8 @@ impl On<'_> {
             .pack(&[Matrix::new(Path::new("self-test"), view, dtype)?])
     }
 
-    fn read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
-        pollster::block_on(self.0.read(x))
+    async fn read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
+        self.0.read(x).await
     }
 }
 
@@ -90,7 +90,7 @@ fn spread(seed: u64, count: usize) -> Vec<f32> {
 }
 
 /// Linear layers and the embedding in one dtype.
-fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
+async fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
     type Run = fn(&On<'_>, &Weight, &Tensor<2>) -> Result<Tensor<2>>;
     let runs: [(&str, Run); 4] = [
         ("a linear layer", |on, weight, x| {
@@ -116,11 +116,17 @@ fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
     let (here, there) = (device.weight(dtype)?, host.weight(dtype)?);
     for (name, run) in runs {
         let what = format!("{name} in {dtype}");
-        let together = device.read(run(&device, &here, &device.matrix(4, ROWS, INPUTS))?)?;
-        let known = host.read(run(&host, &there, &host.matrix(4, ROWS, INPUTS))?)?;
+        let together = device
+            .read(run(&device, &here, &device.matrix(4, ROWS, INPUTS))?)
+            .await?;
+        let known = host
+            .read(run(&host, &there, &host.matrix(4, ROWS, INPUTS))?)
+            .await?;
         compare(&what, &together, &known)?;
         for rows in [1, 3] {
-            let alone = device.read(run(&device, &here, &device.matrix(4, rows, INPUTS))?)?;
+            let alone = device
+                .read(run(&device, &here, &device.matrix(4, rows, INPUTS))?)
+                .await?;
             same_bits(&what, &alone, &together[..alone.len()])?;
         }
     }
@@ -128,19 +134,19 @@ fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
 }
 
 /// Rotation, the cache in one dtype, and attention over tables and paths.
-fn attention(ops: &dyn Ops, reference: &Reference, dtype: DType) -> Result<()> {
-    let all = attend(ops, dtype, ROWS)?;
+async fn attention(ops: &dyn Ops, reference: &Reference, dtype: DType) -> Result<()> {
+    let all = attend(ops, dtype, ROWS).await?;
     let what = format!("attention with a cache in {dtype:?}");
-    let known = attend(reference, dtype, ROWS)?;
+    let known = attend(reference, dtype, ROWS).await?;
     // Rounding to half precision may fall to either side of a tie.
     let tolerance = if dtype == DType::F16 { 1e-3 } else { TOLERANCE };
     compare_within(&what, &all, &known, tolerance)?;
-    let alone = attend(ops, dtype, 1)?;
+    let alone = attend(ops, dtype, 1).await?;
     same_bits(&what, &alone, &all[..alone.len()])
 }
 
 /// Fills a cache with a text, then runs some rows that branch off it.
-fn attend(ops: &dyn Ops, dtype: DType, branches: usize) -> Result<Vec<f32>> {
+async fn attend(ops: &dyn Ops, dtype: DType, branches: usize) -> Result<Vec<f32>> {
     let on = On(ops);
     let norm = |seed| on.norm(seed, HEADS.dim);
     let norms = HeadNorms {
@@ -153,11 +159,12 @@ fn attend(ops: &dyn Ops, dtype: DType, branches: usize) -> Result<Vec<f32>> {
     };
     let width = (HEADS.query + 2 * HEADS.kv) * HEADS.dim;
     let mut cache: KvLayer = ops.kv_layer(POSITIONS + ROWS, HEADS, dtype)?;
-    let mut pass = |seed, rows: &Rows<'_>| {
+    let mut pass = async |seed, rows: &Rows<'_>| {
         let qkv = on.matrix(seed, rows.len(), width);
         let norms = Some(&norms);
         let queries = ops.rotate_and_cache(qkv, HEADS, &rotary, norms, &mut cache, rows)?;
         on.read(ops.path_attention(&queries, HEADS, &cache, rows)?)
+            .await
     };
     // Slots in no order: where keys lie must not matter.
     let table: Vec<u32> = (0..POSITIONS as u32)
@@ -168,7 +175,7 @@ fn attend(ops: &dyn Ops, dtype: DType, branches: usize) -> Result<Vec<f32>> {
     for (i, &slot) in table.iter().enumerate() {
         text.push(0, slot, sequence, i as u32 + 1, &[]);
     }
-    pass(15, &text)?;
+    pass(15, &text).await?;
     let mut tree = Rows::default();
     let sequence = tree.add_table(&table);
     let root = POSITIONS as u32;
@@ -176,18 +183,18 @@ fn attend(ops: &dyn Ops, dtype: DType, branches: usize) -> Result<Vec<f32>> {
     for slot in (root + 1..).take(branches - 1) {
         tree.push(0, slot, sequence, POSITIONS as u32, &[root, slot]);
     }
-    pass(16, &tree)
+    pass(16, &tree).await
 }
 
 /// The largest of rows, chosen rows, norms by themselves.
-fn choices(ops: &dyn Ops, reference: &Reference) -> Result<()> {
+async fn choices(ops: &dyn Ops, reference: &Reference) -> Result<()> {
     let wide = 1003;
-    let best = |ops: &dyn Ops| -> Result<_> {
+    let best = async |ops: &dyn Ops| -> Result<_> {
         let logits = On(ops).matrix(21, 3, wide);
-        let ids = pollster::block_on(ops.argmax(&logits))?;
-        Ok((ids, pollster::block_on(ops.top_k(&logits, 5))?))
+        let ids = ops.argmax(&logits).await?;
+        Ok((ids, ops.top_k(&logits, 5).await?))
     };
-    let ((ids, top), (known_ids, known_top)) = (best(ops)?, best(reference)?);
+    let ((ids, top), (known_ids, known_top)) = (best(ops).await?, best(reference).await?);
     if ids != known_ids {
         return Err(wrong("argmax", &format!("{ids:?}, not {known_ids:?}")));
     }
@@ -198,12 +205,12 @@ fn choices(ops: &dyn Ops, reference: &Reference) -> Result<()> {
         return Err(wrong("top-k", &format!("{ids:?}, not {known_ids:?}")));
     }
     compare("log-softmax", &logs, &known_logs)?;
-    let pick = |ops: &dyn Ops| {
+    let pick = async |ops: &dyn Ops| {
         let on = On(ops);
         let x = ops.select(&on.matrix(22, 5, INPUTS), &[4, 0, 4])?;
-        on.read(ops.norm(&x, &on.norm(23, INPUTS))?)
+        on.read(ops.norm(&x, &on.norm(23, INPUTS))?).await
     };
-    compare("a norm", &pick(ops)?, &pick(reference)?)
+    compare("a norm", &pick(ops).await?, &pick(reference).await?)
 }
 
 fn compare(what: &str, found: &[f32], known: &[f32]) -> Result<()> {
@@ -258,7 +265,7 @@ mod tests {
     fn the_reference_passes_and_nan_does_not() {
         // Burn's own matrix product may sum rows in other orders in company.
         let reference = Reference(Device::flex());
-        choices(&reference, &reference).unwrap();
+        pollster::block_on(choices(&reference, &reference)).unwrap();
         let nan = compare("it", &[f32::NAN], &[0.5]).unwrap_err().to_string();
         assert!(nan.contains("NaN where 0.5 was known"), "{nan}");
         assert!(compare("it", &[0.5], &[0.5, 0.5]).is_err());
@@ -270,8 +277,8 @@ mod tests {
         let cpu = crate::cpu::CpuOps::new(1);
         let reference = Reference(Device::flex());
         for dtype in [Dtype::F32, Dtype::F16] {
-            weights(&cpu, &reference, dtype).unwrap();
+            pollster::block_on(weights(&cpu, &reference, dtype)).unwrap();
         }
-        attention(&cpu, &reference, DType::F32).unwrap();
+        pollster::block_on(attention(&cpu, &reference, DType::F32)).unwrap();
     }
 }

@@ -28,7 +28,7 @@ export class EagletError extends Error {
   }
 }
 
-/** `device: 'webgpu'` was asked for, and this browser, worker or build has none. */
+/** `device: 'webgpu'` was asked for, and this browser or worker offers none. */
 export class NoWebGPU extends EagletError {
   override name = 'NoWebGPU';
 
@@ -37,7 +37,7 @@ export class NoWebGPU extends EagletError {
   }
 }
 
-/** The device's limit is smaller than the model needs, both in bytes. */
+/** The device gives less of something, such as bytes in one piece, than is needed. */
 export class LimitTooSmall extends EagletError {
   override name = 'LimitTooSmall';
 

@@ -155,7 +155,7 @@ export class Generation {
       accepted_by_depth: [3, 1],
       tried_by_depth: [4, 2],
       dispatches: made * 10,
-      submits: this.rounds,
+      uploads: this.rounds,
       readbacks: this.rounds,
       draft_seconds: 0.1,
       verify_seconds: 0.4,
