@@ -22,6 +22,10 @@ pub trait Element: bytemuck::Pod + Sync {
     /// # Safety
     /// As [`Simd::store`].
     unsafe fn store<S: Simd>(to: *mut Self, value: S::F);
+    /// One, widened.
+    fn widen(self) -> f32;
+    /// One, rounded.
+    fn round(value: f32) -> Self;
 }
 
 impl Element for f32 {
@@ -32,6 +36,14 @@ impl Element for f32 {
     #[inline(always)]
     unsafe fn store<S: Simd>(to: *mut Self, value: S::F) {
         unsafe { S::store(to, value) }
+    }
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn round(value: f32) -> Self {
+        value
     }
 }
 
@@ -44,11 +56,19 @@ impl Element for f16 {
     unsafe fn store<S: Simd>(to: *mut Self, value: S::F) {
         unsafe { S::store_f16(to.cast(), value) }
     }
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn round(value: f32) -> Self {
+        f16::from_f32(value)
+    }
 }
 
 /// Attends with `queries` (`[rows, heads * dim]`) to keys and values
-/// (`[slots, kv heads, dim]`), into `mixed`, of the queries' shape. `dim` is a multiple
-/// of sixteen.
+/// (`[slots, kv heads, dim]`), into `mixed`, of the queries' shape. What `dim` has beyond
+/// whole vectors (OpenLLaMA-3B has 100) goes one number at a time.
 #[allow(clippy::too_many_arguments)] // Buffers, shapes and machine: no pair belongs together.
 pub fn attend<E: Element>(
     queries: &[f32],
@@ -109,12 +129,16 @@ impl<E: Element> Kernel for Attend<'_, E> {
                 }
                 let scale = 1.0 / (heads.dim as f32).sqrt();
                 let total = softmax_weights::<S>(&mut scores, seen, scale);
-                for d in (0..heads.dim).step_by(LANES * 4) {
+                let whole = heads.dim - heads.dim % LANES;
+                for d in whole..heads.dim {
+                    mixed[d] = self.mix_one(slots(), &scores, total, offset + d);
+                }
+                for d in (0..whole).step_by(LANES * 4) {
                     let width = LANES * 4;
-                    if d + width <= heads.dim {
+                    if d + width <= whole {
                         self.mix::<S, 4>(slots(), &scores, total, offset + d, &mut mixed[d..]);
                     } else {
-                        for d in (d..heads.dim).step_by(LANES) {
+                        for d in (d..whole).step_by(LANES) {
                             self.mix::<S, 1>(slots(), &scores, total, offset + d, &mut mixed[d..]);
                         }
                     }
@@ -152,22 +176,42 @@ impl<E: Element> Attend<'_, E> {
             }
         }
     }
+
+    /// The weighted mean of column `column` of each slot.
+    #[inline(always)]
+    fn mix_one(
+        &self,
+        slots: impl Iterator<Item = usize>,
+        weights: &[f32],
+        total: f32,
+        column: usize,
+    ) -> f32 {
+        let stride = self.heads.kv * self.heads.dim;
+        let value = |slot: usize| self.values[slot * stride + column].widen();
+        let weighed = slots
+            .zip(weights)
+            .map(|(slot, weight)| weight * value(slot));
+        weighed.sum::<f32>() / total
+    }
 }
 
-/// The dot product of two slices of one length, a multiple of sixteen.
+/// The dot product of two slices of one length.
 #[inline(always)]
 unsafe fn dot<S: Simd, E: Element>(a: &[f32], b: &[E]) -> f32 {
+    let whole = a.len() - a.len() % LANES;
+    let rest = a[whole..].iter().zip(&b[whole..]);
+    let rest: f32 = rest.map(|(a, b)| a * b.widen()).sum();
     // SAFETY: steps of sixteen inside both slices.
     unsafe {
         let mut sum = S::splat(0.0);
-        for i in (0..a.len()).step_by(LANES) {
+        for i in (0..whole).step_by(LANES) {
             sum = S::fma(
                 S::load(a.as_ptr().add(i)),
                 E::load::<S>(b.as_ptr().add(i)),
                 sum,
             );
         }
-        S::sum(sum)
+        S::sum(sum) + rest
     }
 }
 

@@ -1,18 +1,18 @@
 //! Known answers that a GPU must give before it is trusted with a model.
 //!
 //! Drivers and compilers of kernels have faults that no error tells. So every operation
-//! runs once in every dtype, on little data, beside its reference body on the CPU; and
+//! runs once in every dtype, on little data, beside our kernels for the CPU; and
 //! rows run alone and in company, which must not change a bit of them.
 
 use std::path::Path;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::error::{Error, Result};
-use eaglet_core::ops::{
-    HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
-};
+use eaglet_core::ops::{HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight};
 use eaglet_core::sample::uniform;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
+
+use crate::cpu::CpuOps;
 
 /// Columns and rows of the weights: no multiple of a workgroup.
 const INPUTS: usize = 96;
@@ -36,7 +36,8 @@ const TOLERANCE: f32 = 1e-4;
 /// # Errors
 /// What was wrong first: the operation, the dtype and the error found.
 pub async fn self_test(ops: &dyn Ops) -> Result<()> {
-    let reference = Reference(Device::flex());
+    // Its kernels are exact in f32, and are compared with the reference bodies elsewhere.
+    let reference = CpuOps::new(1);
     for dtype in Dtype::ALL {
         weights(ops, &reference, dtype).await?;
     }
@@ -67,20 +68,29 @@ impl On<'_> {
     }
 
     fn weight(&self, dtype: Dtype) -> Result<Weight> {
-        let values = spread(1, OUTPUTS * INPUTS);
-        let view = TensorView {
-            name: "known".into(),
-            shape: vec![OUTPUTS, INPUTS],
-            format: BlockFormat::F32,
-            bytes: bytemuck::cast_slice(&values).into(),
-        };
-        self.0
-            .pack(&[Matrix::new(Path::new("self-test"), view, dtype)?])
+        self.0.pack(&[matrix(&spread(1, OUTPUTS * INPUTS), dtype)?])
+    }
+
+    /// The same numbers as they are after rounding to a dtype, in f32.
+    fn exact(&self, dtype: Dtype) -> Result<Weight> {
+        let rounded = matrix(&spread(1, OUTPUTS * INPUTS), dtype)?.to_f32();
+        self.0.pack(&[matrix(&rounded, Dtype::F32)?])
     }
 
     async fn read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
         self.0.read(x).await
     }
+}
+
+/// A weight of known values.
+fn matrix(values: &[f32], dtype: Dtype) -> Result<Matrix<'_>> {
+    let view = TensorView {
+        name: "known".into(),
+        shape: vec![OUTPUTS, INPUTS],
+        format: BlockFormat::F32,
+        bytes: bytemuck::cast_slice(values).into(),
+    };
+    Matrix::new(Path::new("self-test"), view, dtype)
 }
 
 /// `count` values between -1 and 1, the same everywhere.
@@ -90,7 +100,7 @@ fn spread(seed: u64, count: usize) -> Vec<f32> {
 }
 
 /// Linear layers and the embedding in one dtype.
-async fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
+async fn weights(ops: &dyn Ops, reference: &dyn Ops, dtype: Dtype) -> Result<()> {
     type Run = fn(&On<'_>, &Weight, &Tensor<2>) -> Result<Tensor<2>>;
     let runs: [(&str, Run); 4] = [
         ("a linear layer", |on, weight, x| {
@@ -113,7 +123,7 @@ async fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<(
         }),
     ];
     let (device, host) = (On(ops), On(reference));
-    let (here, there) = (device.weight(dtype)?, host.weight(dtype)?);
+    let (here, there) = (device.weight(dtype)?, host.exact(dtype)?);
     for (name, run) in runs {
         let what = format!("{name} in {dtype}");
         let together = device
@@ -134,7 +144,7 @@ async fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<(
 }
 
 /// Rotation, the cache in one dtype, and attention over tables and paths.
-async fn attention(ops: &dyn Ops, reference: &Reference, dtype: DType) -> Result<()> {
+async fn attention(ops: &dyn Ops, reference: &dyn Ops, dtype: DType) -> Result<()> {
     let all = attend(ops, dtype, ROWS).await?;
     let what = format!("attention with a cache in {dtype:?}");
     let known = attend(reference, dtype, ROWS).await?;
@@ -187,7 +197,7 @@ async fn attend(ops: &dyn Ops, dtype: DType, branches: usize) -> Result<Vec<f32>
 }
 
 /// The largest of rows, chosen rows, norms by themselves.
-async fn choices(ops: &dyn Ops, reference: &Reference) -> Result<()> {
+async fn choices(ops: &dyn Ops, reference: &dyn Ops) -> Result<()> {
     let wide = 1003;
     let best = async |ops: &dyn Ops| -> Result<_> {
         let logits = On(ops).matrix(21, 3, wide);
@@ -259,6 +269,9 @@ fn wrong(what: &str, found: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+    use eaglet_core::ops::Reference;
+
     use super::*;
 
     #[test]
@@ -274,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_kernels_of_the_cpu_pass_where_they_are_exact() {
-        let cpu = crate::cpu::CpuOps::new(1);
+        let cpu = CpuOps::new(1);
         let reference = Reference(Device::flex());
         for dtype in [Dtype::F32, Dtype::F16] {
             pollster::block_on(weights(&cpu, &reference, dtype)).unwrap();

@@ -12,7 +12,7 @@ use crate::Failure;
 /// # Errors
 /// `no_webgpu` where there is none, `limit` where it is too small, `device` where it
 /// computes wrongly.
-#[cfg(target_family = "wasm")]
+#[cfg(all(feature = "webgpu", target_family = "wasm"))]
 pub async fn open(software: bool) -> Result<(String, Arc<dyn Ops>), Failure> {
     use eaglet_backends::BrowserGpu;
     use eaglet_core::Error;
@@ -34,11 +34,15 @@ pub async fn open(software: bool) -> Result<(String, Arc<dyn Ops>), Failure> {
     }
 }
 
-/// Browsers alone have WebGPU.
+/// There is none in this module: the package loads it where the browser offers no GPU to try.
 ///
 /// # Errors
 /// Always.
-#[cfg(not(target_family = "wasm"))]
-pub async fn open(_software: bool) -> Result<(String, Arc<dyn Ops>), Failure> {
-    Err(Failure::new("no_webgpu", "WebGPU is what browsers have"))
+#[cfg(not(all(feature = "webgpu", target_family = "wasm")))]
+pub async fn open(software: bool) -> Result<(String, Arc<dyn Ops>), Failure> {
+    let message = match software {
+        true => "this browser offers no WebGPU: take the device `wasm` or `auto`",
+        false => "this browser offers no WebGPU on a real GPU",
+    };
+    Err(Failure::new("no_webgpu", message))
 }

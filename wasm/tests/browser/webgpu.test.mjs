@@ -219,7 +219,7 @@ gpuTest('auto takes no GPU that a processor plays, and times a real one against 
     return found;
   });
   assert.equal(software.name, 'wasm');
-  assert.match(software.why, /played by the processor/);
+  assert.match(software.why, /no WebGPU on a real GPU/);
   assert.equal(timed.name, 'wasm', timed.why);
   assert.match(timed.why, /ms on the GPU and .* ms on the processor/);
   assert.ok(timed.candidates.every((one) => one.ok && one.seconds_per_pass >= 0), JSON.stringify(timed));

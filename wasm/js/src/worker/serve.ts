@@ -1,11 +1,11 @@
 import { EagletError, toWire, type WireError } from '../errors.js';
-import type * as Wasm from '../wasm/eaglet_wasm.js';
 import { Host } from './host.js';
+import type { Modules } from './pick.js';
 import type { Calls, FromWorker, Op, Port, ToWorker } from './protocol.js';
 
 /** Answers the calls that come through `port`, one at a time and in their order. */
-export function serve(port: Port, wasm: typeof Wasm): void {
-  const host = new Host(wasm);
+export function serve(port: Port, modules: Modules): void {
+  const host = new Host(modules);
   const running = new Map<number, AbortController>();
   const post = (answer: FromWorker) => port.postMessage(answer);
   let last: Promise<void> = Promise.resolve();

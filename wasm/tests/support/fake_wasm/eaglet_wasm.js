@@ -46,7 +46,7 @@ export class Engine {
     }
     const engine = new Engine();
     engine.options = JSON.parse(options);
-    if (engine.options.device === 'webgpu') fail('no_webgpu', 'this build has no WebGPU device');
+    if (engine.options.device === 'webgpu') fail('no_webgpu', 'the stand-in has no WebGPU');
     engine.bytes = total;
     engine.sum = sum;
     engine.context = engine.options.context ?? 4096;
