@@ -16,16 +16,35 @@ use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use crate::source::Source;
 use crate::{Answer, Failure, Options, Request, Step, Usage};
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = console)]
-    fn error(message: &str);
+unsafe extern "C" {
+    /// Runs what registers itself before anything else: CubeCL's compiler does.
+    fn __wasm_call_ctors();
 }
 
-/// A panic ends the module with a bare trap; the console gets its reason.
+/// What CubeCL says where a device goes away under a readback: it panics, and the browser
+/// tells of the loss when that has happened.
+const LOST: &str = "Failed to map buffer";
+
+/// A panic would end the module with a bare trap: it is thrown as an error with its reason.
 #[wasm_bindgen(start)]
 fn start() {
-    std::panic::set_hook(Box::new(|info| error(&info.to_string())));
+    // SAFETY: once, before all else. Where nobody calls it the linker has each call into the
+    // module run it anew, which takes 4 ms with the GPU's module, a hundred times a token.
+    unsafe { __wasm_call_ctors() };
+    std::panic::set_hook(Box::new(|info| {
+        let reason = info.to_string();
+        let failure = match reason.contains(LOST) {
+            true => Failure::new(
+                "lost",
+                "the browser took the GPU away: load the model again",
+            ),
+            false => Failure::new("internal", reason),
+        };
+        let error = thrown(failure);
+        // Setting a property of a new object cannot fail.
+        let _ = Reflect::set(&error, &"panicked".into(), &true.into());
+        wasm_bindgen::throw_val(error)
+    }));
 }
 
 /// The engine, while nothing runs on it: who works with it takes it out.

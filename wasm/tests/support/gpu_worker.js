@@ -1,9 +1,9 @@
-// The worker of the package, with an eye on the GPU: a page asks through a channel what was
-// submitted, has the device taken away, or has the adapter pass for another one.
+// The worker of the package, with an eye on the GPU: a page asks, through a channel of the
+// worker's name, what was submitted, has the device taken away, or has the adapter pass for
+// another one.
 
 import '/worker/entry.js';
 
-const asked = new BroadcastChannel('gpu');
 const seen = { devices: [], submits: 0 };
 
 const { requestDevice } = GPUAdapter.prototype;
@@ -18,12 +18,14 @@ GPUQueue.prototype.submit = function (...args) {
   return submit.apply(this, args);
 };
 
-const give = (prototype, property, value) => Object.defineProperty(prototype, property, { get: () => value });
+const give = (prototype, property, value) => void Object.defineProperty(prototype, property, { get: () => value });
 const does = {
+  start: () => undefined,
   counts: () => ({ devices: seen.devices.length, submits: seen.submits }),
   lose: () => seen.devices.at(-1).destroy(),
   'pass for real': () => give(GPUAdapterInfo.prototype, 'isFallbackAdapter', false),
   'have few buffers': () => give(GPUSupportedLimits.prototype, 'maxStorageBuffersPerShaderStage', 8),
 };
-asked.onmessage = ({ data }) => asked.postMessage({ done: data, value: does[data]() });
-asked.postMessage({ done: 'start' });
+const asked = new BroadcastChannel(self.name);
+asked.onmessage = ({ data }) => asked.postMessage({ done: does[data]() });
+asked.postMessage({ done: 'listening' });
