@@ -72,7 +72,9 @@ impl From<store::Error> for Failure {
 impl From<eaglet_core::Error> for Failure {
     fn from(error: eaglet_core::Error) -> Self {
         match error {
-            eaglet_core::Error::Device(_) => Self::Runtime(error.to_string()),
+            eaglet_core::Error::Device(_)
+            | eaglet_core::Error::Lost(_)
+            | eaglet_core::Error::Limit { .. } => Self::Runtime(error.to_string()),
             _ => Self::Input(error.to_string()),
         }
     }

@@ -81,6 +81,21 @@ pub enum Error {
     /// A device failed while running. One that is not there is [`Error::Invalid`].
     #[error("device: {0}")]
     Device(String),
+    /// A device went away, and all that lay on it. The next one starts from the files.
+    #[error("the device was lost: {0}")]
+    Lost(String),
+    /// A device gives less of something in one piece than is needed.
+    #[error("{needed} {what} are needed, and this device gives at most {actual}: {hint}")]
+    Limit {
+        /// What there is too little of, in the plural: `bytes in one piece`.
+        what: &'static str,
+        /// How much is needed.
+        needed: usize,
+        /// How much there is.
+        actual: usize,
+        /// The way out.
+        hint: &'static str,
+    },
     /// There is no memory, or no address space, for something.
     #[error("no memory for {0}")]
     Memory(String),

@@ -141,6 +141,33 @@ fn embeddings_match_the_reference() {
 }
 
 #[test]
+fn norms_and_joined_rows_match_the_reference() {
+    for ops in devices() {
+        let reference = Reference(ops.device().clone());
+        for width in [64, 30] {
+            let run = |ops: &dyn Ops| {
+                let (_, norm) = layer(ops, 1, width, Dtype::F32);
+                let x =
+                    [(31, 3), (32, 3), (33, 3)].map(|(seed, rows)| rows_of(ops, seed, rows, width));
+                let beside = ops.concat(&x, 1).unwrap();
+                let below = ops
+                    .concat(&[beside.clone(), ops.concat(&x, 1).unwrap()], 0)
+                    .unwrap();
+                assert_eq!(below.dims(), [6, 3 * width]);
+                let normed = ops.norm(&ops.concat(&x, 0).unwrap(), &norm).unwrap();
+                [values(below), values(normed)].concat()
+            };
+            let error = relative_error(&run(&ops), &run(&reference));
+            assert!(
+                error < tolerance(Dtype::F32),
+                "{} {width}: {error}",
+                ops.isa()
+            );
+        }
+    }
+}
+
+#[test]
 fn a_row_has_the_same_bits_alone_and_among_others_and_on_every_instruction_set() {
     for dtype in Dtype::ALL {
         let mut first: Option<Vec<f32>> = None;
@@ -165,22 +192,35 @@ fn a_row_has_the_same_bits_alone_and_among_others_and_on_every_instruction_set()
     }
 }
 
-const HEADS: Heads = Heads {
-    query: 6,
-    kv: 2,
-    dim: 32,
-};
+/// Whole vectors of sixteen; vectors and a rest, as OpenLLaMA-3B has; less than one.
+const HEADS: [Heads; 3] = [
+    Heads {
+        query: 6,
+        kv: 2,
+        dim: 32,
+    },
+    Heads {
+        query: 4,
+        kv: 2,
+        dim: 100,
+    },
+    Heads {
+        query: 2,
+        kv: 1,
+        dim: 10,
+    },
+];
 
-fn rotary(ops: &dyn Ops) -> Rotary {
-    let table = |seed| rows_of(ops, seed, 40, HEADS.dim / 2);
+fn rotary(ops: &dyn Ops, heads: Heads) -> Rotary {
+    let table = |seed| rows_of(ops, seed, 40, heads.dim / 2);
     Rotary {
         cos: table(20),
         sin: table(21),
     }
 }
 
-fn cache(ops: &dyn Ops, slots: usize, dtype: DType) -> KvLayer {
-    let zeros = || Tensor::zeros([slots, HEADS.kv, HEADS.dim], (ops.device(), dtype));
+fn cache(ops: &dyn Ops, heads: Heads, slots: usize, dtype: DType) -> KvLayer {
+    let zeros = || Tensor::zeros([slots, heads.kv, heads.dim], (ops.device(), dtype));
     KvLayer {
         keys: zeros(),
         values: zeros(),
@@ -188,20 +228,20 @@ fn cache(ops: &dyn Ops, slots: usize, dtype: DType) -> KvLayer {
 }
 
 /// Runs a prompt of `slots.len()` tokens through attention, each in the slot given.
-fn attend(ops: &dyn Ops, slots: &[u32], dtype: DType) -> (Vec<f32>, KvLayer) {
-    let width = (HEADS.query + 2 * HEADS.kv) * HEADS.dim;
+fn attend(ops: &dyn Ops, heads: Heads, slots: &[u32], dtype: DType) -> (Vec<f32>, KvLayer) {
+    let width = (heads.query + 2 * heads.kv) * heads.dim;
     let qkv = rows_of(ops, 22, slots.len(), width);
     let mut rows = Rows::default();
     let table = rows.add_table(slots);
     for (i, &slot) in slots.iter().enumerate() {
         rows.push(0, slot, table, i as u32 + 1, &[]);
     }
-    let mut layer = cache(ops, 64, dtype);
+    let mut layer = cache(ops, heads, 64, dtype);
     let queries = ops
-        .rotate_and_cache(qkv, HEADS, &rotary(ops), None, &mut layer, &rows)
+        .rotate_and_cache(qkv, heads, &rotary(ops, heads), None, &mut layer, &rows)
         .unwrap();
     (
-        values(ops.path_attention(&queries, HEADS, &layer, &rows).unwrap()),
+        values(ops.path_attention(&queries, heads, &layer, &rows).unwrap()),
         layer,
     )
 }
@@ -211,12 +251,15 @@ fn attention_matches_the_reference() {
     let slots: Vec<u32> = (0..37).map(|i| (i * 7) % 64).collect();
     for ops in devices() {
         let reference = Reference(ops.device().clone());
-        for dtype in [DType::F32, DType::F16] {
-            let (found, cache) = attend(&ops, &slots, dtype);
-            let (expected, reference_cache) = attend(&reference, &slots, dtype);
+        for (heads, dtype) in HEADS
+            .into_iter()
+            .flat_map(|h| [(h, DType::F32), (h, DType::F16)])
+        {
+            let (found, cache) = attend(&ops, heads, &slots, dtype);
+            let (expected, reference_cache) = attend(&reference, heads, &slots, dtype);
             assert!(
                 relative_error(&found, &expected) < 2e-5,
-                "{} {dtype:?}",
+                "{} {heads:?} {dtype:?}",
                 ops.isa()
             );
             let keys = |layer: KvLayer| values(layer.keys.cast(DType::F32));
@@ -227,17 +270,20 @@ fn attention_matches_the_reference() {
 
 #[test]
 fn attention_has_the_same_bits_in_a_tree_in_other_slots_and_on_every_instruction_set() {
-    for dtype in [DType::F32, DType::F16] {
+    for (heads, dtype) in HEADS
+        .into_iter()
+        .flat_map(|h| [(h, DType::F32), (h, DType::F16)])
+    {
         let mut first: Option<Vec<f32>> = None;
         for ops in devices() {
-            let (plain, _) = attend(&ops, &(0..37).collect::<Vec<_>>(), dtype);
+            let (plain, _) = attend(&ops, heads, &(0..37).collect::<Vec<_>>(), dtype);
             let scattered: Vec<u32> = (0..37).map(|i| 63 - (i * 5) % 64).collect();
-            assert_eq!(attend(&ops, &scattered, dtype).0, plain);
+            assert_eq!(attend(&ops, heads, &scattered, dtype).0, plain);
 
             // The last five rows again, as a path beyond 32 committed positions, in new
             // slots, and all five in one call with a rejected sibling between.
-            let (_, mut layer) = attend(&ops, &scattered, dtype);
-            let width = (HEADS.query + 2 * HEADS.kv) * HEADS.dim;
+            let (_, mut layer) = attend(&ops, heads, &scattered, dtype);
+            let width = (heads.query + 2 * heads.kv) * heads.dim;
             let qkv = rows_of(&ops, 22, 37, width);
             let free: Vec<u32> = (0..64).filter(|slot| !scattered.contains(slot)).collect();
             let committed = &scattered[..32];
@@ -258,16 +304,16 @@ fn attention_has_the_same_bits_in_a_tree_in_other_slots_and_on_every_instruction
             let queries = ops
                 .rotate_and_cache(
                     Tensor::cat(parts, 0),
-                    HEADS,
-                    &rotary(&ops),
+                    heads,
+                    &rotary(&ops, heads),
                     None,
                     &mut layer,
                     &rows,
                 )
                 .unwrap();
-            let mixed = values(ops.path_attention(&queries, HEADS, &layer, &rows).unwrap());
+            let mixed = values(ops.path_attention(&queries, heads, &layer, &rows).unwrap());
             let row = |values: &[f32], i: usize| {
-                values[i * HEADS.query * HEADS.dim..(i + 1) * HEADS.query * HEADS.dim].to_vec()
+                values[i * heads.query * heads.dim..(i + 1) * heads.query * heads.dim].to_vec()
             };
             for (i, &from) in picked.iter().enumerate().filter(|(_, from)| **from != 3) {
                 assert_eq!(row(&mixed, i), row(&plain, from), "row {from}");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use eaglet_core::draft::HeadCheckpoint;
+use eaglet_core::ops::Ops;
 use eaglet_core::text::{Special, TextAssets};
 use eaglet_core::weights::ModelFile;
 use js_sys::{Function, Reflect};
@@ -15,16 +16,35 @@ use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use crate::source::Source;
 use crate::{Answer, Failure, Options, Request, Step, Usage};
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = console)]
-    fn error(message: &str);
+unsafe extern "C" {
+    /// Runs what registers itself before anything else: CubeCL's compiler does.
+    fn __wasm_call_ctors();
 }
 
-/// A panic ends the module with a bare trap; the console gets its reason.
+/// What CubeCL says where a device goes away under a readback: it panics, and the browser
+/// tells of the loss when that has happened.
+const LOST: &str = "Failed to map buffer";
+
+/// A panic would end the module with a bare trap: it is thrown as an error with its reason.
 #[wasm_bindgen(start)]
 fn start() {
-    std::panic::set_hook(Box::new(|info| error(&info.to_string())));
+    // SAFETY: once, before all else. Where nobody calls it the linker has each call into the
+    // module run it anew, which takes 4 ms with the GPU's module, a hundred times a token.
+    unsafe { __wasm_call_ctors() };
+    std::panic::set_hook(Box::new(|info| {
+        let reason = info.to_string();
+        let failure = match reason.contains(LOST) {
+            true => Failure::new(
+                "lost",
+                "the browser took the GPU away: load the model again",
+            ),
+            false => Failure::new("internal", reason),
+        };
+        let error = thrown(failure);
+        // Setting a property of a new object cannot fail.
+        let _ = Reflect::set(&error, &"panicked".into(), &true.into());
+        wasm_bindgen::throw_val(error)
+    }));
 }
 
 /// The engine, while nothing runs on it: who works with it takes it out.
@@ -35,6 +55,7 @@ type Place = Rc<RefCell<Option<crate::Engine>>>;
 pub struct Engine {
     place: Place,
     text: Arc<TextAssets>,
+    ops: Arc<dyn Ops>,
     info: String,
 }
 
@@ -53,6 +74,7 @@ impl Engine {
             .map_err(thrown)?;
         Ok(Self {
             text: engine.text().clone(),
+            ops: engine.ops().clone(),
             info: json(engine.info())?,
             place: Rc::new(RefCell::new(Some(engine))),
         })
@@ -97,7 +119,8 @@ impl Engine {
     /// Bytes in use: JSON.
     pub fn memory(&self) -> String {
         let wasm = core::arch::wasm32::memory_size(0) as u64 * 65536;
-        format!(r#"{{"wasm":{wasm},"device":0}}"#)
+        let device = self.ops.memory().unwrap_or(0);
+        format!(r#"{{"wasm":{wasm},"device":{device}}}"#)
     }
 }
 

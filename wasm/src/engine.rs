@@ -1,22 +1,20 @@
 //! A model that answers, one answer at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use eaglet_core::draft::{Budget, HeadCheckpoint, Plain};
 use eaglet_core::engine::{Emission, Limits, SequenceOptions, Session, SessionOptions, Sizing};
 use eaglet_core::model::Transformer;
+use eaglet_core::ops::Ops;
 use eaglet_core::sample::Sampling;
 use eaglet_core::text::TextAssets;
 use eaglet_core::verify::Verification;
 use eaglet_core::weights::{Checkpoint, Dtype, ModelFile};
 
+use crate::device::pace;
 use crate::drafting::Plan;
 use crate::info::{HeadInfo, MemoryInfo, ModelInfo};
 use crate::{Answer, Device, Failure, Info, Method, Options, Request, Step, TrainedHead};
-
-/// Rounds that are run to try a device out.
-const ROUNDS: usize = 4;
 
 /// The one sequence of the session.
 const SEQUENCE: usize = 0;
@@ -43,12 +41,12 @@ impl Engine {
         options: &Options,
         progress: impl FnMut(usize, usize),
     ) -> Result<Self, Failure> {
-        let (device, backend) = Device::open(options.device)?;
         let config = model.config()?;
         // The tokenizer first: it is what a wrong set of files lacks.
         let text = Arc::new(TextAssets::open(model)?);
         let load = options.load(&config)?;
-        let target = Arc::new(Transformer::load(model, backend.ops, load, progress)?);
+        let (device, ops) = Device::open(options.device, model, load).await?;
+        let target = Arc::new(Transformer::load(model, ops, load, progress)?);
         let head = head.map(|file| TrainedHead::load(file, &target));
         let head = head.transpose()?;
         let room = SessionOptions {
@@ -89,29 +87,15 @@ impl Engine {
             plan,
             info,
         };
-        engine.try_out().await?;
+        // How long a pass takes is part of what a page is told.
+        let seconds = pace(&mut engine.session).await?;
+        engine.info.device.measured(seconds);
         Ok(engine)
     }
 
-    /// Runs a few passes: a model whose output is not a number shows it here, and how long
-    /// a pass takes is part of what a page is told. The fastest counts: the first ones run code
-    /// that the browser has not optimised yet.
-    async fn try_out(&mut self) -> Result<(), Failure> {
-        let mut watch = |_: usize, _: u32| false;
-        self.session.prompt(SEQUENCE, &[0], &mut watch).await?;
-        let (mut before, mut fastest) = (Duration::ZERO, Duration::MAX);
-        for _ in 0..ROUNDS {
-            self.session.round(&mut watch).await?;
-            let decode = self.session.sequence(SEQUENCE).stats().decode;
-            if decode > before {
-                fastest = fastest.min(decode - before);
-            }
-            before = decode;
-        }
-        if fastest < Duration::MAX {
-            self.info.device.measured(fastest.as_secs_f64());
-        }
-        Ok(())
+    /// The device's operations.
+    pub fn ops(&self) -> &Arc<dyn Ops> {
+        self.target.ops()
     }
 
     /// What was loaded.
@@ -177,7 +161,7 @@ impl Engine {
 }
 
 /// How the session waits for its first request.
-fn plain() -> SequenceOptions {
+pub fn plain() -> SequenceOptions {
     SequenceOptions {
         sampling: Sampling::default(),
         limits: Limits::default(),

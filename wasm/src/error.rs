@@ -5,7 +5,8 @@ use eaglet_core::Error;
 /// An error on its way to JavaScript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// `invalid`, `unsupported`, `file`, `capacity`, `device`, `no_webgpu` or `memory`.
+    /// `invalid`, `unsupported`, `file`, `capacity`, `device`, `lost`,
+    /// `limit`, `no_webgpu` or `memory`.
     pub code: &'static str,
     /// The cause, and the way out.
     pub message: String,
@@ -42,6 +43,13 @@ impl From<Error> for Failure {
                     numbers: vec![("needed", needed), ("capacity", capacity)],
                 };
             }
+            Error::Limit { needed, actual, .. } => {
+                return Self {
+                    code: "limit",
+                    message,
+                    numbers: vec![("needed", needed), ("actual", actual)],
+                };
+            }
             Error::Io { .. }
             | Error::Format { .. }
             | Error::MissingTensor { .. }
@@ -49,6 +57,7 @@ impl From<Error> for Failure {
             | Error::Tokenizer(_) => "file",
             Error::Unsupported { .. } => "unsupported",
             Error::Device(_) => "device",
+            Error::Lost(_) => "lost",
             Error::Memory(_) => "memory",
             _ => "invalid",
         };

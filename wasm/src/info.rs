@@ -71,9 +71,9 @@ pub struct Usage {
     tau: f64,
     accepted_by_depth: Vec<usize>,
     tried_by_depth: Vec<usize>,
-    dispatches: usize,
-    submits: usize,
-    readbacks: usize,
+    dispatches: u64,
+    uploads: u64,
+    readbacks: u64,
     draft_seconds: f64,
     verify_seconds: f64,
 }
@@ -94,10 +94,10 @@ impl From<&Stats> for Usage {
             tau: stats.tau(),
             accepted_by_depth: stats.accepted_by_depth.clone(),
             tried_by_depth: stats.tried_by_depth.clone(),
-            // The processor is no device that work is sent to.
-            dispatches: 0,
-            submits: 0,
-            readbacks: 0,
+            // All none on the processor: it is no device that work is sent to.
+            dispatches: stats.asked.dispatches,
+            uploads: stats.asked.uploads,
+            readbacks: stats.asked.readbacks,
             draft_seconds: stats.draft.as_secs_f64(),
             verify_seconds: stats.verify.as_secs_f64(),
         }

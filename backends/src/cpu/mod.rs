@@ -18,8 +18,7 @@ mod unshared;
 use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::Result;
 use eaglet_core::ops::{
-    Async, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
-    same_layout,
+    Async, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight, same_layout,
 };
 use eaglet_core::weights::Matrix;
 use half::f16;
@@ -64,11 +63,6 @@ impl CpuOps {
     /// The number of threads in use.
     pub fn threads(&self) -> usize {
         self.threads.count()
-    }
-
-    /// For head sizes that are not whole vectors (OpenLLaMA-3B has 100): slow, and right.
-    fn reference(&self) -> Reference {
-        Reference(self.device.clone())
     }
 
     /// Runs one linear layer; `y` holds the residual for [`Finish::Add`].
@@ -131,6 +125,14 @@ impl Ops for CpuOps {
         Ok(matrix(values, tokens.len(), &self.device))
     }
 
+    fn norm(&self, x: &Tensor<2>, norm: &Norm) -> Result<Tensor<2>> {
+        let [rows, width] = x.dims();
+        let (x, weight) = (storage(x.clone())?, storage(norm.weight.clone())?);
+        let norm = (slice(&weight)?, norm.epsilon);
+        let y = activation::norm(slice(&x)?, width, norm, self.isa, &self.threads);
+        Ok(matrix(y, rows, &self.device))
+    }
+
     fn norm_linear(
         &self,
         x: &Tensor<2>,
@@ -180,11 +182,6 @@ impl Ops for CpuOps {
         cache: &mut KvLayer,
         rows: &Rows<'_>,
     ) -> Result<Tensor<2>> {
-        if !heads.dim.is_multiple_of(LANES) {
-            return self
-                .reference()
-                .rotate_and_cache(qkv, heads, rotary, norms, cache, rows);
-        }
         let mut qkv = storage(qkv)?;
         let (cos, sin) = (storage(rotary.cos.clone())?, storage(rotary.sin.clone())?);
         let weights = match norms {
@@ -234,9 +231,6 @@ impl Ops for CpuOps {
         cache: &KvLayer,
         rows: &Rows<'_>,
     ) -> Result<Tensor<2>> {
-        if !heads.dim.is_multiple_of(LANES) {
-            return self.reference().path_attention(queries, heads, cache, rows);
-        }
         let queries = storage(queries.clone())?;
         let (keys, values) = (storage(cache.keys.clone())?, storage(cache.values.clone())?);
         let mut mixed = vec![0.0; rows.len() * heads.query * heads.dim];
@@ -268,6 +262,32 @@ impl Ops for CpuOps {
         let row = |&row: &u32| &x[row as usize * width..(row as usize + 1) * width];
         let values = chosen.iter().flat_map(row).copied().collect();
         Ok(matrix(values, chosen.len(), &self.device))
+    }
+
+    fn concat(&self, parts: &[Tensor<2>], axis: usize) -> Result<Tensor<2>> {
+        let heights = parts.iter().map(|part| part.dims()[0]);
+        // Under one another, each part is copied whole; side by side, a row at a time.
+        let (rows, steps) = match axis {
+            0 => (heights.sum(), 1),
+            _ => heights.max().map_or((0, 0), |rows| (rows, rows)),
+        };
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|part| storage(part.clone()))
+            .collect::<Result<_>>()?;
+        let parts: Vec<&[f32]> = parts.iter().map(slice).collect::<Result<_>>()?;
+        let mut values = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for step in 0..steps {
+            for part in &parts {
+                let width = part.len() / steps;
+                values.extend_from_slice(&part[step * width..(step + 1) * width]);
+            }
+        }
+        Ok(matrix(values, rows, &self.device))
+    }
+
+    fn read(&self, x: Tensor<2>) -> Async<'_, Vec<f32>> {
+        Box::pin(async move { Ok(slice::<f32>(&storage(x)?)?.to_vec()) })
     }
 
     fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<Option<u32>>> {

@@ -6,8 +6,7 @@ use super::activation::NormSlice;
 use super::attention::Element;
 use super::simd::{Isa, Kernel, LANES, Simd};
 
-/// What turns `qkv` into rotated queries and cache entries. Widths are multiples of
-/// sixteen.
+/// What turns `qkv` into rotated queries and cache entries.
 pub struct Rotate<'a, E> {
     /// `[rows, (query + 2 kv) * dim]`; rotated in place.
     pub qkv: &'a mut [f32],
@@ -56,7 +55,7 @@ impl<E: Element> Kernel for Rotate<'_, E> {
             let (keys, values) = rest.split_at(kv * dim);
             self.queries[row * query * dim..][..query * dim].copy_from_slice(queries);
             let at = self.rows.slots[row] as usize * kv * dim;
-            // SAFETY: the slices are of one length, a multiple of sixteen.
+            // SAFETY: the slices are of one length.
             unsafe {
                 store::<S, E>(keys, &mut self.keys[at..at + kv * dim]);
                 store::<S, E>(values, &mut self.values[at..at + kv * dim]);
@@ -101,10 +100,14 @@ unsafe fn rotate<S: Simd>(x: &mut [f32], cos: &[f32], sin: &[f32]) {
 /// Converts and stores one row.
 #[inline(always)]
 unsafe fn store<S: Simd, E: Element>(from: &[f32], to: &mut [E]) {
+    let whole = from.len() - from.len() % LANES;
     // SAFETY: steps of sixteen inside slices of one length.
     unsafe {
-        for i in (0..from.len()).step_by(LANES) {
+        for i in (0..whole).step_by(LANES) {
             E::store::<S>(to.as_mut_ptr().add(i), S::load(from.as_ptr().add(i)));
         }
+    }
+    for (to, from) in to[whole..].iter_mut().zip(&from[whole..]) {
+        *to = E::round(*from);
     }
 }

@@ -59,6 +59,39 @@ pub fn select_rows(x: &[f32], chosen: &[u32], y: &mut [f32], count: usize, width
     y[item] = x[chosen[item / width] as usize * width + item % width];
 }
 
+/// Sizes of a launch of [`copy_into`].
+#[derive(Clone, Copy, Debug, CubeType, CubeLaunch)]
+pub struct Place {
+    /// Words to copy.
+    pub count: usize,
+    /// Words of a row of theirs.
+    pub width: usize,
+    /// Words of a row where they go.
+    pub stride: usize,
+    /// The first word there.
+    pub first: usize,
+}
+
+/// Copies rows of words, whatever they hold, to columns of wider rows.
+#[cube(launch_unchecked)]
+pub fn copy_into(x: &[u32], y: &mut [u32], to: Place) {
+    let item = ABSOLUTE_POS;
+    if item >= to.count {
+        terminate!();
+    }
+    y[to.first + item / to.width * to.stride + item % to.width] = x[item];
+}
+
+/// Makes all of `count` words zero.
+#[cube(launch_unchecked)]
+pub fn clear(y: &mut [u32], count: usize) {
+    let item = ABSOLUTE_POS;
+    if item >= count {
+        terminate!();
+    }
+    y[item] = 0;
+}
+
 /// RMS norm of `x`, `[rows, quads]`, a workgroup of `units` a row. (CUDA has a `norm` of its
 /// own, which kernels share a name space with.)
 #[cube(launch_unchecked)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
 use burn_cubecl::CubeRuntime;
+use cubecl::bytes::Bytes;
 use cubecl::client::ComputeClient;
 use cubecl::prelude::{CubeCount, CubeDim};
 use cubecl::server::Handle;
@@ -64,7 +65,7 @@ impl Fault {
     /// Something did.
     pub fn check(&self) -> Result<()> {
         if let Some(message) = self.0.lost.get() {
-            return Err(Error::Device(message.clone()));
+            return Err(Error::Lost(message.clone()));
         }
         let mut failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
         match failed.take() {
@@ -79,15 +80,19 @@ impl Fault {
     }
 }
 
-/// What a future of the runtime gives: it panics where a device is lost under its hands.
-async fn guarded<T>(future: impl Future<Output = T>) -> Result<T> {
+/// What a future of the runtime gives: it panics where a device is lost under its hands,
+/// and where panics cannot be caught it must not be asked again.
+async fn guarded<T>(fault: &Fault, future: impl Future<Output = T>) -> Result<T> {
     let mut future = std::pin::pin!(future);
     std::future::poll_fn(move |context| {
+        if let Err(error) = fault.check() {
+            return Poll::Ready(Err(error));
+        }
         // Nothing is used of the future after a panic.
         let polled = AssertUnwindSafe(|| future.as_mut().poll(context));
         match catch_unwind(polled) {
             Ok(poll) => poll.map(Ok),
-            Err(_) => Poll::Ready(Err(Error::Device("the device was lost".into()))),
+            Err(_) => Poll::Ready(Err(Error::Lost("the driver gave no reason".into()))),
         }
     })
     .await
@@ -170,6 +175,19 @@ impl<R: CubeRuntime> Gpu<R> {
         Ok(handle)
     }
 
+    /// The same for what is large: the copy in the host's memory, which may be scarce, does
+    /// not wait in the queue.
+    ///
+    /// # Errors
+    /// As [`Gpu::reserve`].
+    pub fn hand_over(&self, bytes: Vec<u8>) -> Result<Handle> {
+        self.check_binding(bytes.len())?;
+        self.uploads.fetch_add(1, Relaxed);
+        let handle = self.client.create(Bytes::from_bytes_vec(bytes));
+        self.flush()?;
+        Ok(handle)
+    }
+
     /// Hands over what was queued, without waiting for it.
     ///
     /// # Errors
@@ -202,7 +220,7 @@ impl<R: CubeRuntime> Gpu<R> {
     /// Something of it failed.
     pub async fn finish(&self) -> Result<()> {
         self.count_readback();
-        let done = guarded(self.client.sync()).await;
+        let done = guarded(&self.fault, self.client.sync()).await;
         self.fault.check()?;
         done?.map_err(|e| Error::Device(e.to_string()))
     }
@@ -216,10 +234,12 @@ impl<R: CubeRuntime> Gpu<R> {
         if bytes <= most {
             return Ok(());
         }
-        Err(Error::Device(format!(
-            "{bytes} bytes are needed in one piece, and this device gives at most {most}: \
-             ask for a smaller context, or use --device cpu"
-        )))
+        Err(Error::Limit {
+            what: "bytes in one piece",
+            needed: bytes,
+            actual: most,
+            hint: "ask for a smaller context, or take the processor",
+        })
     }
 
     /// All of a buffer, on the host. One readback.
@@ -229,7 +249,7 @@ impl<R: CubeRuntime> Gpu<R> {
     pub async fn read(&self, handle: Handle) -> Result<Vec<u8>> {
         self.count_readback();
         self.fault.check()?;
-        let read = guarded(self.client.read_async(vec![handle])).await;
+        let read = guarded(&self.fault, self.client.read_async(vec![handle])).await;
         // The cause, rather than what came of it.
         self.fault.check()?;
         let mut read = read?.map_err(|e| Error::Device(e.to_string()))?;

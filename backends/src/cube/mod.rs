@@ -116,12 +116,11 @@ impl<K: Kind> Ops for CubeOps<K> {
         self.gpu.recover();
         let bytes = slots.saturating_mul(heads.kv * heads.dim * dtype.size());
         self.gpu.check_binding(bytes)?;
-        let zeros = || Tensor::zeros([slots, heads.kv, heads.dim], (&self.device, dtype));
+        let zeros = || self.zeros([slots, heads.kv, heads.dim], dtype);
         let layer = KvLayer {
-            keys: zeros(),
-            values: zeros(),
+            keys: zeros()?,
+            values: zeros()?,
         };
-        self.gpu.count_dispatches(2);
         let buffers = [
             self.buffer(&layer.keys)?.handle,
             self.buffer(&layer.values)?.handle,
@@ -220,6 +219,10 @@ impl<K: Kind> Ops for CubeOps<K> {
 
     fn select(&self, x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
         self.run_select(x, chosen)
+    }
+
+    fn concat(&self, parts: &[Tensor<2>], axis: usize) -> Result<Tensor<2>> {
+        self.run_concat(parts, axis)
     }
 
     fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<Option<u32>>> {

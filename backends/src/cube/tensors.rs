@@ -3,7 +3,6 @@
 
 use burn::tensor::{DType, Device, Shape, Tensor};
 use burn_cubecl::CubeRuntime;
-use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::BufferArg;
 use eaglet_core::error::{Error, Result};
@@ -80,8 +79,20 @@ pub fn packed<K: Kind, const D: usize>(
     if tensor.is_contiguous() {
         return Ok(tensor);
     }
+    apart(tensor, gpu)
+}
+
+/// Rows that lie apart, brought together: burn aligns them on some devices.
+#[cfg(not(target_family = "wasm"))]
+fn apart<R: CubeRuntime>(tensor: CubeTensor<R>, gpu: &Gpu<R>) -> Result<CubeTensor<R>> {
     gpu.count_dispatches(1);
-    Ok(into_contiguous(tensor))
+    Ok(burn_cubecl::kernel::into_contiguous(tensor))
+}
+
+/// WebGPU's rows never do, and burn's kernels for it would be downloaded by every page.
+#[cfg(target_family = "wasm")]
+fn apart<R: CubeRuntime>(_: CubeTensor<R>, _: &Gpu<R>) -> Result<CubeTensor<R>> {
+    Err(Error::Device("the rows of a tensor lie apart".into()))
 }
 
 /// A new tensor of undefined values.

@@ -76,10 +76,10 @@ impl Packed {
             packed.parts.push(Part {
                 first: packed.parts.iter().map(|part| part.outputs).sum(),
                 outputs: rows.len(),
-                packets: gpu.upload(&pack(rows, dtype, half, inputs))?,
+                packets: gpu.hand_over(pack(rows, dtype, half, inputs))?,
                 scales: match Storage::of(dtype) {
                     Storage::Float => None,
-                    _ => Some(gpu.upload(&pack_scales(rows, dtype, half))?),
+                    _ => Some(gpu.hand_over(pack_scales(rows, dtype, half))?),
                 },
             });
         }

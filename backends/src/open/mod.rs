@@ -1,12 +1,16 @@
 //! From the name of a device to a device that works.
 
+#[cfg(feature = "wgpu")]
+mod adapter;
+#[cfg(all(feature = "wgpu", target_family = "wasm"))]
+mod browser;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod kept;
 #[cfg(feature = "cube")]
 mod self_test;
 mod spec;
-#[cfg(feature = "wgpu")]
+#[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
 mod wgpu;
 
 use std::sync::Arc;
@@ -16,6 +20,8 @@ use eaglet_core::ops::Ops;
 
 use crate::cpu::{CpuOps, read_bandwidth};
 
+#[cfg(all(feature = "wgpu", target_family = "wasm"))]
+pub use browser::BrowserGpu;
 pub use kept::keep_kernels;
 #[cfg(all(test, feature = "cuda", target_os = "linux"))]
 pub(crate) use self_test::On;
@@ -86,7 +92,7 @@ pub fn list() -> Vec<Listed> {
 
 /// Every GPU, best first. With `real`, those that a processor plays may be left out: even
 /// to look for them can take a compiler into memory.
-#[cfg(feature = "cube")]
+#[cfg(all(feature = "cube", not(target_family = "wasm")))]
 fn gpus(real: bool) -> Vec<Listed> {
     let mut all = Vec::new();
     #[cfg(feature = "cuda")]
@@ -100,13 +106,13 @@ fn gpus(real: bool) -> Vec<Listed> {
     all
 }
 
-#[cfg(not(feature = "cube"))]
+#[cfg(not(all(feature = "cube", not(target_family = "wasm"))))]
 fn gpus(_: bool) -> Vec<Listed> {
     Vec::new()
 }
 
 /// One entry a device, or one for all that there are none.
-#[cfg(feature = "cube")]
+#[cfg(all(feature = "cube", not(target_family = "wasm")))]
 fn listed(
     spec: fn(usize) -> DeviceSpec,
     found: Result<Vec<Found>>,
@@ -183,7 +189,7 @@ fn faster(bandwidth: f64, cpu: f64) -> Result<()> {
 }
 
 /// An opened GPU.
-#[cfg(feature = "cube")]
+#[cfg(all(feature = "cube", not(target_family = "wasm")))]
 fn backend<K: crate::cube::Kind>(
     spec: DeviceSpec,
     found: &Found,
@@ -201,16 +207,16 @@ fn backend<K: crate::cube::Kind>(
 }
 
 /// A GPU that passed its test.
-#[cfg(feature = "cube")]
+#[cfg(all(feature = "cube", not(target_family = "wasm")))]
 fn proven(backend: Backend) -> Result<Backend> {
-    self_test(&*backend.ops).map_err(|fault| {
+    pollster::block_on(self_test(&*backend.ops)).map_err(|fault| {
         Error::Device(format!("{} failed its self-test: {fault}", backend.name))
     })?;
     Ok(backend)
 }
 
 /// CubeCL panics where a driver fails at its start: that, too, is a device to pass over.
-#[cfg(feature = "cube")]
+#[cfg(all(feature = "cube", not(target_family = "wasm")))]
 fn contained(open: impl FnOnce() -> Result<Backend>) -> Result<Backend> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|_| {
         let what = "the driver failed while the device was opened; use --device cpu";
@@ -239,7 +245,7 @@ fn open_cuda(index: usize) -> Result<Backend> {
     contained(|| cuda::open(index).and_then(proven))
 }
 
-#[cfg(feature = "wgpu")]
+#[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
 fn open_wgpu(index: usize) -> Result<Backend> {
     contained(|| wgpu::open(index).and_then(proven))
 }
@@ -249,12 +255,12 @@ fn open_cuda(_: usize) -> Result<Backend> {
     Err(not_built())
 }
 
-#[cfg(not(feature = "wgpu"))]
+#[cfg(not(all(feature = "wgpu", not(target_family = "wasm"))))]
 fn open_wgpu(_: usize) -> Result<Backend> {
     Err(not_built())
 }
 
-#[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+#[cfg(not(all(feature = "cuda", feature = "wgpu", not(target_family = "wasm"))))]
 fn not_built() -> Error {
     Error::Invalid("this program was built without it; use --device cpu".into())
 }

@@ -1,18 +1,18 @@
 //! Known answers that a GPU must give before it is trusted with a model.
 //!
 //! Drivers and compilers of kernels have faults that no error tells. So every operation
-//! runs once in every dtype, on little data, beside its reference body on the CPU; and
+//! runs once in every dtype, on little data, beside our kernels for the CPU; and
 //! rows run alone and in company, which must not change a bit of them.
 
 use std::path::Path;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::error::{Error, Result};
-use eaglet_core::ops::{
-    HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
-};
+use eaglet_core::ops::{HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight};
 use eaglet_core::sample::uniform;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
+
+use crate::cpu::CpuOps;
 
 /// Columns and rows of the weights: no multiple of a workgroup.
 const INPUTS: usize = 96;
@@ -32,18 +32,19 @@ const TOLERANCE: f32 = 1e-4;
 ///
 /// # Errors
 /// What was wrong first: the operation, the dtype and the error found.
-pub fn self_test(ops: &dyn Ops) -> Result<()> {
-    let reference = Reference(Device::flex());
+pub async fn self_test(ops: &dyn Ops) -> Result<()> {
+    // Its kernels are exact in f32, and are compared with the reference bodies elsewhere.
+    let reference = CpuOps::new(1);
     for dtype in Dtype::ALL {
-        weights(ops, &reference, dtype)?;
+        weights(ops, &reference, dtype).await?;
     }
     for dim in DIMS {
         for dtype in [DType::F32, DType::F16] {
-            attention(ops, &reference, dim, dtype)?;
+            attention(ops, &reference, dim, dtype).await?;
         }
     }
-    choices(ops, &reference)?;
-    oddities(ops)
+    choices(ops, &reference).await?;
+    oddities(ops).await
 }
 
 /// What a test is made of, on a device.
@@ -67,20 +68,29 @@ impl On<'_> {
     }
 
     pub fn weight(&self, dtype: Dtype) -> Result<Weight> {
-        let values = spread(1, OUTPUTS * INPUTS);
-        let view = TensorView {
-            name: "known".into(),
-            shape: vec![OUTPUTS, INPUTS],
-            format: BlockFormat::F32,
-            bytes: bytemuck::cast_slice(&values).into(),
-        };
-        self.0
-            .pack(&[Matrix::new(Path::new("self-test"), view, dtype)?])
+        self.0.pack(&[matrix(&spread(1, OUTPUTS * INPUTS), dtype)?])
     }
 
-    pub fn read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
-        pollster::block_on(self.0.read(x))
+    /// The same numbers as they are after rounding to a dtype, in f32.
+    fn exact(&self, dtype: Dtype) -> Result<Weight> {
+        let rounded = matrix(&spread(1, OUTPUTS * INPUTS), dtype)?.to_f32();
+        self.0.pack(&[matrix(&rounded, Dtype::F32)?])
     }
+
+    pub async fn read(&self, x: Tensor<2>) -> Result<Vec<f32>> {
+        self.0.read(x).await
+    }
+}
+
+/// A weight of known values.
+fn matrix(values: &[f32], dtype: Dtype) -> Result<Matrix<'_>> {
+    let view = TensorView {
+        name: "known".into(),
+        shape: vec![OUTPUTS, INPUTS],
+        format: BlockFormat::F32,
+        bytes: bytemuck::cast_slice(values).into(),
+    };
+    Matrix::new(Path::new("self-test"), view, dtype)
 }
 
 /// `count` values between -1 and 1, the same everywhere.
@@ -90,7 +100,7 @@ fn spread(seed: u64, count: usize) -> Vec<f32> {
 }
 
 /// Linear layers and the embedding in one dtype.
-fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
+async fn weights(ops: &dyn Ops, reference: &dyn Ops, dtype: Dtype) -> Result<()> {
     type Run = fn(&On<'_>, &Weight, &Tensor<2>) -> Result<Tensor<2>>;
     let runs: [(&str, Run); 4] = [
         ("a linear layer", |on, weight, x| {
@@ -113,14 +123,20 @@ fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
         }),
     ];
     let (device, host) = (On(ops), On(reference));
-    let (here, there) = (device.weight(dtype)?, host.weight(dtype)?);
+    let (here, there) = (device.weight(dtype)?, host.exact(dtype)?);
     for (name, run) in runs {
         let what = format!("{name} in {dtype}");
-        let together = device.read(run(&device, &here, &device.matrix(4, ROWS, INPUTS))?)?;
-        let known = host.read(run(&host, &there, &host.matrix(4, ROWS, INPUTS))?)?;
+        let together = device
+            .read(run(&device, &here, &device.matrix(4, ROWS, INPUTS))?)
+            .await?;
+        let known = host
+            .read(run(&host, &there, &host.matrix(4, ROWS, INPUTS))?)
+            .await?;
         compare(&what, &together, &known)?;
         for rows in [1, 3] {
-            let alone = device.read(run(&device, &here, &device.matrix(4, rows, INPUTS))?)?;
+            let alone = device
+                .read(run(&device, &here, &device.matrix(4, rows, INPUTS))?)
+                .await?;
             same_bits(&what, &alone, &together[..alone.len()])?;
         }
     }
@@ -128,24 +144,24 @@ fn weights(ops: &dyn Ops, reference: &Reference, dtype: Dtype) -> Result<()> {
 }
 
 /// Rotation, the cache in one dtype, and attention over tables and paths.
-fn attention(ops: &dyn Ops, reference: &Reference, dim: usize, dtype: DType) -> Result<()> {
+async fn attention(ops: &dyn Ops, reference: &dyn Ops, dim: usize, dtype: DType) -> Result<()> {
     let heads = Heads {
         query: 4,
         kv: 2,
         dim,
     };
-    let all = attend(ops, heads, dtype, ROWS)?;
+    let all = attend(ops, heads, dtype, ROWS).await?;
     let what = format!("attention over {dim} dimensions with a cache in {dtype:?}");
-    let known = attend(reference, heads, dtype, ROWS)?;
+    let known = attend(reference, heads, dtype, ROWS).await?;
     // Rounding to half precision may fall to either side of a tie.
     let tolerance = if dtype == DType::F16 { 1e-3 } else { TOLERANCE };
     compare_within(&what, &all, &known, tolerance)?;
-    let alone = attend(ops, heads, dtype, 1)?;
+    let alone = attend(ops, heads, dtype, 1).await?;
     same_bits(&what, &alone, &all[..alone.len()])
 }
 
 /// Fills a cache with a text, then runs some rows that branch off it.
-fn attend(ops: &dyn Ops, heads: Heads, dtype: DType, branches: usize) -> Result<Vec<f32>> {
+async fn attend(ops: &dyn Ops, heads: Heads, dtype: DType, branches: usize) -> Result<Vec<f32>> {
     let on = On(ops);
     let norm = |seed| on.norm(seed, heads.dim);
     let norms = HeadNorms {
@@ -158,11 +174,12 @@ fn attend(ops: &dyn Ops, heads: Heads, dtype: DType, branches: usize) -> Result<
     };
     let width = (heads.query + 2 * heads.kv) * heads.dim;
     let mut cache: KvLayer = ops.kv_layer(POSITIONS + ROWS, heads, dtype)?;
-    let mut pass = |seed, rows: &Rows<'_>| {
+    let mut pass = async |seed, rows: &Rows<'_>| {
         let qkv = on.matrix(seed, rows.len(), width);
         let norms = Some(&norms);
         let queries = ops.rotate_and_cache(qkv, heads, &rotary, norms, &mut cache, rows)?;
         on.read(ops.path_attention(&queries, heads, &cache, rows)?)
+            .await
     };
     // Slots in no order: where keys lie must not matter.
     let table: Vec<u32> = (0..POSITIONS as u32)
@@ -173,7 +190,7 @@ fn attend(ops: &dyn Ops, heads: Heads, dtype: DType, branches: usize) -> Result<
     for (i, &slot) in table.iter().enumerate() {
         text.push(0, slot, sequence, i as u32 + 1, &[]);
     }
-    pass(15, &text)?;
+    pass(15, &text).await?;
     let mut tree = Rows::default();
     let sequence = tree.add_table(&table);
     let root = POSITIONS as u32;
@@ -181,18 +198,18 @@ fn attend(ops: &dyn Ops, heads: Heads, dtype: DType, branches: usize) -> Result<
     for slot in (root + 1..).take(branches - 1) {
         tree.push(0, slot, sequence, POSITIONS as u32, &[root, slot]);
     }
-    pass(16, &tree)
+    pass(16, &tree).await
 }
 
 /// The largest of rows, chosen rows, norms by themselves.
-fn choices(ops: &dyn Ops, reference: &Reference) -> Result<()> {
+async fn choices(ops: &dyn Ops, reference: &dyn Ops) -> Result<()> {
     let wide = 1003;
-    let best = |ops: &dyn Ops| -> Result<_> {
+    let best = async |ops: &dyn Ops| -> Result<_> {
         let logits = On(ops).matrix(21, 3, wide);
-        let ids = pollster::block_on(ops.argmax(&logits))?;
-        Ok((ids, pollster::block_on(ops.top_k(&logits, 5))?))
+        let ids = ops.argmax(&logits).await?;
+        Ok((ids, ops.top_k(&logits, 5).await?))
     };
-    let ((ids, top), (known_ids, known_top)) = (best(ops)?, best(reference)?);
+    let ((ids, top), (known_ids, known_top)) = (best(ops).await?, best(reference).await?);
     if ids != known_ids {
         return Err(wrong("argmax", &format!("{ids:?}, not {known_ids:?}")));
     }
@@ -203,16 +220,16 @@ fn choices(ops: &dyn Ops, reference: &Reference) -> Result<()> {
         return Err(wrong("top-k", &format!("{ids:?}, not {known_ids:?}")));
     }
     compare("log-softmax", &logs, &known_logs)?;
-    let pick = |ops: &dyn Ops| {
+    let pick = async |ops: &dyn Ops| {
         let on = On(ops);
         let x = ops.select(&on.matrix(22, 5, INPUTS), &[4, 0, 4])?;
-        on.read(ops.norm(&x, &on.norm(23, INPUTS))?)
+        on.read(ops.norm(&x, &on.norm(23, INPUTS))?).await
     };
-    compare("a norm", &pick(ops)?, &pick(reference)?)
+    compare("a norm", &pick(ops).await?, &pick(reference).await?)
 }
 
 /// Equal values, of which the lowest index comes first, and one that is not a number.
-fn oddities(ops: &dyn Ops) -> Result<()> {
+async fn oddities(ops: &dyn Ops) -> Result<()> {
     const WIDE: usize = 700;
     let mut values = vec![0f32; 3 * WIDE];
     for (row, at) in [(0, 699), (0, 300), (0, 301), (1, 5), (2, 0), (2, 650)] {
@@ -220,11 +237,11 @@ fn oddities(ops: &dyn Ops) -> Result<()> {
     }
     values[WIDE + 400] = f32::NAN;
     let logits = Tensor::from_data(TensorData::new(values, [3, WIDE]), ops.device());
-    let ids = pollster::block_on(ops.argmax(&logits))?;
+    let ids = ops.argmax(&logits).await?;
     if ids != [Some(300), None, Some(0)] {
         return Err(wrong("argmax of equal values", &format!("{ids:?}")));
     }
-    let top = pollster::block_on(ops.top_k(&logits, 4))?;
+    let top = ops.top_k(&logits, 4).await?;
     let ids = |row: usize| -> Vec<u32> { top[row].iter().map(|&(id, _)| id).collect() };
     if ids(0) != [300, 301, 699, 0] || ids(2) != [0, 650, 1, 2] {
         let found = format!("{:?} and {:?}", ids(0), ids(2));
@@ -282,14 +299,17 @@ fn wrong(what: &str, found: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+    use eaglet_core::ops::Reference;
+
     use super::*;
 
     #[test]
     fn the_reference_passes_and_nan_does_not() {
         // Burn's own matrix product may sum rows in other orders in company.
         let reference = Reference(Device::flex());
-        choices(&reference, &reference).unwrap();
-        oddities(&reference).unwrap();
+        pollster::block_on(choices(&reference, &reference)).unwrap();
+        pollster::block_on(oddities(&reference)).unwrap();
         let nan = compare("it", &[f32::NAN], &[0.5]).unwrap_err().to_string();
         assert!(nan.contains("NaN where 0.5 was known"), "{nan}");
         assert!(compare("it", &[0.5], &[0.5, 0.5]).is_err());
@@ -298,14 +318,14 @@ mod tests {
 
     #[test]
     fn the_kernels_of_the_cpu_pass_where_they_are_exact() {
-        let cpu = crate::cpu::CpuOps::new(1);
+        let cpu = CpuOps::new(1);
         let reference = Reference(Device::flex());
         for dtype in [Dtype::F32, Dtype::F16] {
-            weights(&cpu, &reference, dtype).unwrap();
+            pollster::block_on(weights(&cpu, &reference, dtype)).unwrap();
         }
         for dim in DIMS {
-            attention(&cpu, &reference, dim, DType::F32).unwrap();
+            pollster::block_on(attention(&cpu, &reference, dim, DType::F32)).unwrap();
         }
-        oddities(&cpu).unwrap();
+        pollster::block_on(oddities(&cpu)).unwrap();
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use cubecl::wgpu::{RuntimeOptions, WgpuDevice, WgpuSetup, init_device};
 use eaglet_core::error::{Error, Result};
-use wgpu::{Adapter, Backends, DeviceType, Features, Instance, InstanceDescriptor};
+use wgpu::{Adapter, Backends, DeviceType, Instance, InstanceDescriptor};
 
+use super::adapter::{Opened, found, prepare};
 use super::{Backend, DeviceSpec, Found, backend};
-use crate::cube::{CubeOps, Fault, Wgpu};
+use crate::cube::{CubeOps, Wgpu};
 
 /// Files of Linux's drivers, one of which every real GPU has: graphics drivers of the
 /// kernel, NVIDIA's, Windows behind a virtual machine, Arm's, Qualcomm's.
@@ -69,36 +69,6 @@ fn adapters() -> Result<(Instance, Vec<Adapter>)> {
     }
 }
 
-fn found(adapter: &Adapter) -> Found {
-    let (info, limits) = (adapter.get_info(), adapter.limits());
-    let half = match adapter.features().contains(Features::SHADER_F16) {
-        true => "f32 and f16",
-        false => "f32",
-    };
-    let software = info.device_type == DeviceType::Cpu;
-    let mib = limits.max_storage_buffer_binding_size >> 20;
-    Found {
-        name: info.name,
-        details: format!(
-            "{}{}, {half}, workgroups of {}, buffers of {mib} MiB",
-            info.backend,
-            if software { " in software" } else { "" },
-            limits.max_compute_invocations_per_workgroup,
-        ),
-        software,
-        shares: info.device_type != DeviceType::DiscreteGpu,
-    }
-}
-
-/// A device that burn knows.
-#[derive(Clone)]
-struct Opened {
-    device: WgpuDevice,
-    fault: Fault,
-    #[cfg(test)]
-    handle: wgpu::Device,
-}
-
 /// Burn is told of an adapter once: each telling would make another device of it.
 static OPENED: Mutex<Option<HashMap<usize, Opened>>> = Mutex::new(None);
 
@@ -108,51 +78,9 @@ fn opened(index: usize, instance: Instance, adapter: Adapter) -> Result<Opened> 
     if let Some(known) = opened.get(&index) {
         return Ok(known.clone());
     }
-    let (device, queue) = request(&adapter)?;
-    let fault = Fault::default();
-    let note = fault.clone();
-    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-        note.set(error.to_string())
-    }));
-    let note = fault.clone();
-    device.set_device_lost_callback(move |reason, message| {
-        note.lose(format!("the device was lost ({reason:?}): {message}"));
-    });
-    #[cfg(test)]
-    let handle = device.clone();
-    let backend = adapter.get_info().backend;
-    let setup = WgpuSetup {
-        instance,
-        adapter,
-        device,
-        queue,
-        backend,
-    };
-    let device = init_device(setup, RuntimeOptions::default());
-    let new = Opened {
-        device,
-        fault,
-        #[cfg(test)]
-        handle,
-    };
+    let new = pollster::block_on(prepare(instance, adapter))?;
     opened.insert(index, new.clone());
     Ok(new)
-}
-
-/// The adapter's device, with all it can do: what kernels may use is asked of it later.
-fn request(adapter: &Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
-    let unwanted = Features::MAPPABLE_PRIMARY_BUFFERS | Features::all_experimental_mask();
-    let device = adapter.request_device(&wgpu::DeviceDescriptor {
-        required_features: adapter.features().difference(unwanted),
-        required_limits: adapter.limits(),
-        // Buffers are gathered in pages already.
-        memory_hints: wgpu::MemoryHints::MemoryUsage,
-        ..Default::default()
-    });
-    pollster::block_on(device).map_err(|e| {
-        let name = adapter.get_info().name;
-        Error::Device(format!("{name} cannot be opened: {e}"))
-    })
 }
 
 #[cfg(test)]
@@ -171,7 +99,7 @@ mod tests {
         let opened = opened(0, instance, adapters.swap_remove(0)).unwrap();
         let ops = CubeOps::<Wgpu>::new(opened.device, false, opened.fault);
         assert!(ops.limits().splits > 1);
-        crate::self_test(&ops).unwrap();
+        pollster::block_on(crate::self_test(&ops)).unwrap();
     }
 
     #[test]
@@ -183,7 +111,7 @@ mod tests {
         let opened = opened(0, instance, adapters.swap_remove(0)).unwrap();
         let ops = CubeOps::<Wgpu>::new(opened.device, true, opened.fault);
         // Two rows in f32, twenty in q4, of the self-test's 44.
-        crate::self_test(&ops.in_pieces(1000)).unwrap();
+        pollster::block_on(crate::self_test(&ops.in_pieces(1000))).unwrap();
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! backend does.
 
 mod counters;
+#[cfg_attr(target_family = "wasm", path = "absent.rs")]
 mod reference;
 mod rows;
 mod weight;
@@ -107,7 +108,7 @@ pub trait Ops: Send + Sync {
 
     /// RMS norm of each row: `[rows, n]` to the same shape.
     fn norm(&self, x: &Tensor<2>, norm: &Norm) -> Result<Tensor<2>> {
-        Ok(reference::rms_norm(x.clone(), norm))
+        reference::norm(x, norm)
     }
 
     /// `norm(x) W^T + b`: `[rows, in]` to `[rows, out]`; without `norm`, `x W^T + b`.
@@ -161,6 +162,11 @@ pub trait Ops: Send + Sync {
     /// The chosen rows of `x`, in that order: `[rows, n]` to `[chosen, n]`.
     fn select(&self, x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
         reference::select(x, chosen)
+    }
+
+    /// Parts one under another (`axis` 0) or side by side (`axis` 1).
+    fn concat(&self, parts: &[Tensor<2>], axis: usize) -> Result<Tensor<2>> {
+        reference::concat(parts, axis)
     }
 
     /// The index of the largest value of each row, the lowest one where several are

@@ -41,7 +41,15 @@ pub(super) fn select(x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
     Ok(x.clone().select(0, indices(chosen, &x.device())))
 }
 
-pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, norm: &Norm) -> Tensor<D> {
+pub(super) fn concat(parts: &[Tensor<2>], axis: usize) -> Result<Tensor<2>> {
+    Ok(Tensor::cat(parts.to_vec(), axis))
+}
+
+pub(super) fn norm(x: &Tensor<2>, norm: &Norm) -> Result<Tensor<2>> {
+    Ok(rms_norm(x.clone(), norm))
+}
+
+fn rms_norm<const D: usize>(x: Tensor<D>, norm: &Norm) -> Tensor<D> {
     let scale = (x.clone().square().mean_dim(D - 1) + norm.epsilon).sqrt();
     x / scale * norm.weight.clone().unsqueeze()
 }

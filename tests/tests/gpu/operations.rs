@@ -351,6 +351,19 @@ fn norms_and_chosen_rows_match_the_reference() {
 }
 
 #[test]
+fn joined_rows_are_exact() {
+    for gpu in gpus() {
+        let run = |ops: &dyn Ops| {
+            let x = [(41, 3), (42, 3)].map(|(seed, width)| matrix(ops, seed, 5, width));
+            let beside = ops.concat(&x, 1).unwrap();
+            let more = matrix(ops, 43, 2, 6);
+            values(ops, ops.concat(&[beside, more], 0).unwrap())
+        };
+        assert_eq!(run(&*gpu.ops), run(&reference()), "{}", gpu.name);
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_an_error() {
     for gpu in gpus() {
         let ops: &Arc<dyn Ops> = &gpu.ops;

@@ -28,7 +28,7 @@ export class EagletError extends Error {
   }
 }
 
-/** `device: 'webgpu'` was asked for, and this browser, worker or build has none. */
+/** `device: 'webgpu'` was asked for, and this browser or worker offers none. */
 export class NoWebGPU extends EagletError {
   override name = 'NoWebGPU';
 
@@ -37,7 +37,7 @@ export class NoWebGPU extends EagletError {
   }
 }
 
-/** The device's limit is smaller than the model needs, both in bytes. */
+/** The device gives less of something, such as bytes in one piece, than is needed. */
 export class LimitTooSmall extends EagletError {
   override name = 'LimitTooSmall';
 
@@ -122,6 +122,11 @@ const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'lost', 'memory', 'network', 'no_webgpu', 'quota', 'unloaded', 'unsupported',
 ]);
 
+/** Whether the wasm module has panicked: it threw this in the middle of its work. */
+export function panicked(thrown: unknown): boolean {
+  return typeof thrown === 'object' && thrown !== null && (thrown as { panicked?: unknown }).panicked === true;
+}
+
 /** Reads whatever was thrown: our errors, those of the wasm module, the platform's. */
 export function toWire(thrown: unknown): WireError {
   const error = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as {
@@ -133,8 +138,8 @@ export function toWire(thrown: unknown): WireError {
     capacity?: unknown;
   };
   const words = typeof error.message === 'string' ? error.message : String(thrown);
-  // A trap leaves the module in a state that nobody knows.
-  const trapped = thrown instanceof WebAssembly.RuntimeError;
+  // A trap leaves the module in a state that nobody knows, as does a panic of it.
+  const trapped = thrown instanceof WebAssembly.RuntimeError || (panicked(thrown) && error.code === 'internal');
   const message = trapped ? `the engine crashed (${words}): unload it and load it again` : words;
   const wire = { code: codeOf(error.name, error.code), message };
   const numbers: { needed?: number; actual?: number; capacity?: number } = {};

@@ -37,26 +37,17 @@ test('stats name the model, the head, the device and why', { skip }, async () =>
   assert.ok(stats.storage.quota > 0);
 });
 
-test('what a device lacks is told: auto says why, webgpu works or is an error', { skip }, async () => {
-  const auto = await page.evaluate(async () => {
+test('auto takes the processor where a processor plays the GPU, and says so', { skip }, async () => {
+  const device = await page.evaluate(async () => {
     const engine = await Eaglet.load(model);
     const { device } = await engine.stats();
     await engine.unload();
     return device;
   });
-  const webgpu = auto.candidates.find((one) => one.name === 'webgpu');
-  assert.ok(auto.candidates.some((one) => one.name === auto.name && one.ok), JSON.stringify(auto));
-  assert.ok(webgpu.ok || webgpu.reason.includes('WebGPU'), JSON.stringify(webgpu));
-  if (!webgpu.ok) assert.ok(auto.name === 'wasm' && auto.why.includes(webgpu.reason), auto.why);
-  const asked = await page.evaluate(async () => {
-    try {
-      await (await Eaglet.load(model, { device: 'webgpu' })).unload();
-      return 'loaded';
-    } catch (error) {
-      return error.name;
-    }
-  });
-  assert.equal(asked, webgpu.ok ? 'loaded' : 'NoWebGPU');
+  const webgpu = device.candidates.find((one) => one.name === 'webgpu');
+  assert.equal(device.name, 'wasm');
+  assert.ok(!webgpu.ok && device.why.includes(webgpu.reason), JSON.stringify(device));
+  assert.match(webgpu.reason, /WebGPU/);
 });
 
 test('the second turn reuses the first', { skip }, async () => {

@@ -12,7 +12,7 @@ test('the package holds the code, the types and the wasm module, and nothing els
   const { files } = packed();
   const names = files.map((file) => file.path);
   for (const name of [
-    'index.js', 'index.d.ts', 'worker/entry.js', 'wasm/eaglet_wasm.js', 'wasm/eaglet_wasm_bg.wasm',
+    'index.js', 'index.d.ts', 'worker/entry.js', 'wasm/eaglet_wasm.js', 'wasm/eaglet_wasm_bg.wasm', 'wasm/eaglet_webgpu.js', 'wasm/eaglet_webgpu_bg.wasm',
     'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'package.json',
   ]) {
     assert.ok(names.includes(name), `${name} is missing`);

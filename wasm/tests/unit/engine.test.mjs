@@ -15,7 +15,7 @@ const ports = [];
 function load(options = {}, source = new Blob([])) {
   const { port1, port2 } = new MessageChannel();
   ports.push(port1, port2);
-  serve(port2, fake);
+  serve(port2, { wasm: fake, webgpu: fake });
   port2.start();
   return Eaglet.load(source, { worker: port1, ...options });
 }

@@ -30,7 +30,7 @@ for (const [type, field] of [['unhandledrejection', 'reason'], ['error', 'error'
     const scope = new Scope();
     let late;
     const pending = new Promise((_, reject) => (late = reject));
-    serve(scope, { default: async () => {}, Engine: { load: () => pending } });
+    serve(scope, { wasm: { default: async () => {}, Engine: { load: () => pending } } });
     scope.send({ id: 0, ...load });
     scope.send({ id: 1, op: 'stats', args: null });
     await soon();
@@ -53,7 +53,7 @@ test('what a trap leaves may refuse to be freed, and the trap is told', async ()
   };
   const generation = { next: async () => { throw new WebAssembly.RuntimeError('unreachable'); }, free: refuse };
   const engine = { start: async () => generation, info: () => '{}', memory: () => '{}', free: refuse };
-  serve(scope, { default: async () => {}, Engine: { load: async () => engine } });
+  serve(scope, { wasm: { default: async () => {}, Engine: { load: async () => engine } } });
   scope.send({ id: 0, ...load });
   scope.send({ id: 1, op: 'generate', args: '{}' });
   scope.send({ id: 2, op: 'unload', args: null });
@@ -64,7 +64,7 @@ test('what a trap leaves may refuse to be freed, and the trap is told', async ()
 
 test('a module that cannot be loaded fails the load', async () => {
   const scope = new Scope();
-  serve(scope, { default: () => Promise.reject(new Error('no module')) });
+  serve(scope, { wasm: { default: () => Promise.reject(new Error('no module')) } });
   scope.send({ id: 0, ...load });
   await soon();
   assert.equal(scope.posted[0].error.message, 'no module');

@@ -17,6 +17,10 @@ pub use toolchain::Toolchain;
 /// The target that browsers run.
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// The modules of the package and their features: for the processor, and for the GPU as
+/// well. A page downloads one of them.
+const MODULES: [(&str, &[&str]); 2] = [("eaglet_wasm", &[]), ("eaglet_webgpu", &["webgpu"])];
+
 /// Runs the chore.
 pub fn run() -> Result<(), String> {
     let root = steps::root();
@@ -24,20 +28,23 @@ pub fn run() -> Result<(), String> {
     let toolchain = Toolchain::find().ok_or("no Rust here compiles to wasm: cargo xtask help")?;
     let tools = tools::Tools::provide(&target.join("tools"))?;
 
-    toolchain.build(&target)?;
     let built = target.join(TARGET).join("web/eaglet_wasm.wasm");
     let dist = root.join("wasm/dist");
     let out = dist.join("wasm");
-    bind(&tools, &built, &out)?;
-    optimise(&tools, &out.join("eaglet_wasm_bg.wasm"))?;
+    for (name, features) in MODULES {
+        toolchain.build(&target, features)?;
+        bind(&tools, &built, &out, name)?;
+        optimise(&tools, &out.join(format!("{name}_bg.wasm")))?;
+    }
     package(root)?;
     size::gate(&dist)
 }
 
-/// JavaScript's side of the module.
-fn bind(tools: &tools::Tools, built: &Path, out: &Path) -> Result<(), String> {
+/// JavaScript's side of a module.
+fn bind(tools: &tools::Tools, built: &Path, out: &Path, name: &str) -> Result<(), String> {
     let mut bind = Command::new(&tools.bindgen);
-    bind.args(["--target", "web", "--remove-name-section", "--out-dir"]);
+    bind.args(["--target", "web", "--remove-name-section"]);
+    bind.args(["--out-name", name, "--out-dir"]);
     finish(bind.arg(out).arg(built))
 }
 

@@ -44,11 +44,12 @@ impl Toolchain {
     }
 
     /// Compiles the bindings; the module lies in `target/TARGET/web`.
-    pub fn build(&self, target: &Path) -> Result<(), String> {
+    pub fn build(&self, target: &Path, features: &[&str]) -> Result<(), String> {
         let mut build = Command::new(&self.cargo);
         build
             .args(["build", "--locked", "--profile", "web", "--lib"])
             .args(["--package", "eaglet-wasm", "--target", TARGET])
+            .args(["--features", &features.join(",")])
             .current_dir(steps::root())
             .env("RUSTC", &self.rustc)
             // They would take the place of those in .cargo, and SIMD with them.

@@ -26,6 +26,10 @@ pub trait Element: bytemuck::Pod + Sync {
     /// # Safety
     /// As [`Simd::store`].
     unsafe fn store<S: Simd>(to: *mut Self, value: S::F);
+    /// One, widened.
+    fn widen(self) -> f32;
+    /// One, rounded.
+    fn round(value: f32) -> Self;
 }
 
 impl Element for f32 {
@@ -36,6 +40,14 @@ impl Element for f32 {
     #[inline(always)]
     unsafe fn store<S: Simd>(to: *mut Self, value: S::F) {
         unsafe { S::store(to, value) }
+    }
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn round(value: f32) -> Self {
+        value
     }
 }
 
@@ -48,11 +60,19 @@ impl Element for f16 {
     unsafe fn store<S: Simd>(to: *mut Self, value: S::F) {
         unsafe { S::store_f16(to.cast(), value) }
     }
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn round(value: f32) -> Self {
+        f16::from_f32(value)
+    }
 }
 
 /// Attends with `queries` (`[rows, heads * dim]`) to keys and values
-/// (`[slots, kv heads, dim]`), into `mixed`, of the queries' shape. `dim` is a multiple
-/// of sixteen.
+/// (`[slots, kv heads, dim]`), into `mixed`, of the queries' shape. What `dim` has beyond
+/// whole vectors (OpenLLaMA-3B has 100) goes one number at a time.
 #[allow(clippy::too_many_arguments)] // Buffers, shapes and machine: no pair belongs together.
 pub fn attend<E: Element>(
     queries: &[f32],

@@ -126,9 +126,17 @@ impl<E: Element> Attend<'_, E> {
                 let scores = &mut scores[q * stride..][..seen.next_multiple_of(LANES)];
                 totals[q] = softmax_weights::<S>(scores, seen, scale);
             }
+            let whole = dim - dim % LANES;
+            for (q, query) in queries.iter().enumerate() {
+                let mixed = self.mixed.slice(query.start + whole..query.start + dim);
+                for (d, mixed) in mixed.iter_mut().enumerate() {
+                    let weights = &scores[q * stride..];
+                    *mixed = self.mix_one(query, weights, totals[q], offset + whole + d);
+                }
+            }
             let mut d = 0;
-            while d < dim {
-                let wide = d + 4 * LANES <= dim;
+            while d < whole {
+                let wide = d + 4 * LANES <= whole;
                 let at = (offset + d, d);
                 d += match wide {
                     true => self.mix::<S, Q, 4>(&queries, common, at, scores, stride, &totals),
@@ -154,6 +162,7 @@ impl<E: Element> Attend<'_, E> {
             let start = slot * self.heads.kv * dim + offset;
             &self.keys[start..start + dim]
         };
+        let whole = dim - dim % LANES;
         // SAFETY: steps of sixteen inside queries and keys.
         unsafe {
             let (fours, _) = common.as_chunks::<KEYS>();
@@ -168,7 +177,7 @@ impl<E: Element> Attend<'_, E> {
                 }
                 let keys = slots.map(|slot| key(slot as usize));
                 let mut sums = [[S::splat(0.0); KEYS]; Q];
-                for d in (0..dim).step_by(LANES) {
+                for d in (0..whole).step_by(LANES) {
                     let keys = keys.map(|key| E::load::<S>(key.as_ptr().add(d)));
                     for (sums, query) in sums.iter_mut().zip(queries) {
                         let query = S::load(query.values.as_ptr().add(d));
@@ -179,7 +188,11 @@ impl<E: Element> Attend<'_, E> {
                 }
                 for (q, sums) in sums.into_iter().enumerate() {
                     let at = q * stride + index * KEYS;
-                    scores[at..at + KEYS].copy_from_slice(&S::sums(sums));
+                    let mut sums = S::sums(sums);
+                    for (sum, key) in sums.iter_mut().zip(keys) {
+                        *sum += rest(&queries[q].values[whole..], &key[whole..]);
+                    }
+                    scores[at..at + KEYS].copy_from_slice(&sums);
                 }
             }
             let done = fours.len() * KEYS;
@@ -243,7 +256,18 @@ impl<E: Element> Attend<'_, E> {
         }
         V * LANES
     }
+
+    /// The weighted mean of one column of each slot.
+    #[inline(always)]
+    fn mix_one(&self, query: &Query<'_>, weights: &[f32], total: f32, column: usize) -> f32 {
+        let stride = self.heads.kv * self.heads.dim;
+        let value = |slot: usize| self.values[slot * stride + column].widen();
+        let weighed = query.slots(0).zip(weights);
+        let weighed = weighed.map(|(slot, weight)| weight * value(slot));
+        weighed.sum::<f32>() / total
+    }
 }
+
 /// Asks for a slice that will be read soon.
 #[inline(always)]
 fn ask<S: Simd, E>(soon: &[E]) {
@@ -252,21 +276,28 @@ fn ask<S: Simd, E>(soon: &[E]) {
     }
 }
 
-/// The dot product of two slices of one length, a multiple of sixteen.
+/// The dot product of two slices of one length.
 #[inline(always)]
 unsafe fn dot<S: Simd, E: Element>(a: &[f32], b: &[E]) -> f32 {
+    let whole = a.len() - a.len() % LANES;
     // SAFETY: steps of sixteen inside both slices.
     unsafe {
         let mut sum = S::splat(0.0);
-        for i in (0..a.len()).step_by(LANES) {
+        for i in (0..whole).step_by(LANES) {
             sum = S::fma(
                 S::load(a.as_ptr().add(i)),
                 E::load::<S>(b.as_ptr().add(i)),
                 sum,
             );
         }
-        S::sum(sum)
+        S::sum(sum) + rest(&a[whole..], &b[whole..])
     }
+}
+
+/// The part of a dot product that is less than a vector.
+#[inline(always)]
+fn rest<E: Element>(a: &[f32], b: &[E]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b.widen()).sum()
 }
 
 /// Turns `seen` scores (padded with minus infinity to whole vectors) into unnormalised

@@ -93,8 +93,7 @@ impl<K: Kind> CubeOps<K> {
         if buffer.can_mut() {
             return Ok(buffer);
         }
-        self.gpu.count_dispatches(1);
-        Ok(buffer.copy())
+        self.copied(&buffer)
     }
 
     pub(in crate::cube) fn run_attention(

@@ -4,6 +4,7 @@ mod attention;
 mod gather;
 mod largest;
 mod linear;
+mod place;
 
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;

@@ -1,7 +1,8 @@
 //! Every operation in every variant that a model can ask for. What comes back means
 //! nothing: kernels do not run here.
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Tensor};
+use eaglet_core::error::Result;
 use eaglet_core::ops::{HeadNorms, Heads, Linear, Ops, Rotary, Rows};
 use eaglet_core::weights::Dtype;
 
@@ -9,8 +10,10 @@ use crate::cube::{CubeOps, Cuda};
 use crate::open::On;
 
 /// All of `#[cube(launch_unchecked)]`.
-pub const KERNELS: [&str; 10] = [
+pub const KERNELS: [&str; 12] = [
     "attend",
+    "clear",
+    "copy_into",
     "embed",
     "gate",
     "linear",
@@ -51,7 +54,7 @@ pub fn all(ops: CubeOps<Cuda>) {
     let weight = on.weight(Dtype::F32).unwrap();
     let x = on.matrix(4, 1, INPUTS);
     let gated = ops.norm_gate_up(&x, &on.norm(3, INPUTS), &weight);
-    on.read(gated.unwrap()).unwrap();
+    read(&on, gated.unwrap()).unwrap();
 }
 
 fn linear(on: &On<'_>, dtype: Dtype) {
@@ -60,21 +63,20 @@ fn linear(on: &On<'_>, dtype: Dtype) {
     let bias = Some(on.vector(2, OUTPUTS));
     for rows in [1, 4, 9] {
         let x = on.matrix(4, rows, INPUTS);
-        on.read(on.0.embed(&weight, &vec![0; rows]).unwrap())
-            .unwrap();
+        read(on, on.0.embed(&weight, &vec![0; rows]).unwrap()).unwrap();
         for bias in [None, bias.clone()] {
             let weight = weight.clone();
             let linear = Linear { weight, bias };
             for norm in [None, Some(&norm)] {
                 let y = on.0.norm_linear(&x, norm, &linear).unwrap();
-                on.read(y).unwrap();
+                read(on, y).unwrap();
             }
             let residual = on.matrix(5, rows, OUTPUTS);
             let y = on.0.linear_add(&x, &linear, residual).unwrap();
-            on.read(y).unwrap();
+            read(on, y).unwrap();
         }
         let gated = on.0.norm_gate_up(&x, &norm, &weight).unwrap();
-        on.read(gated).unwrap();
+        read(on, gated).unwrap();
     }
 }
 
@@ -103,7 +105,7 @@ fn attention(on: &On<'_>, dim: usize, dtype: DType, normed: bool) {
         .rotate_and_cache(qkv, heads, &rotary, norms.as_ref(), &mut cache, &rows)
         .unwrap();
     let mixed = ops.path_attention(&queries, heads, &cache, &rows).unwrap();
-    on.read(mixed).unwrap();
+    read(on, mixed).unwrap();
 }
 
 fn rest(on: &On<'_>) {
@@ -111,6 +113,11 @@ fn rest(on: &On<'_>) {
     pollster::block_on(on.0.argmax(&logits)).unwrap();
     pollster::block_on(on.0.top_k(&logits, 5)).unwrap();
     let x = on.0.select(&on.matrix(22, 5, INPUTS), &[4, 0]).unwrap();
-    on.read(on.0.norm(&x, &on.norm(23, INPUTS)).unwrap())
-        .unwrap();
+    let wide = on.0.concat(&[x.clone(), x.clone()], 1).unwrap();
+    read(on, wide).unwrap();
+    read(on, on.0.norm(&x, &on.norm(23, INPUTS)).unwrap()).unwrap();
+}
+
+fn read(on: &On<'_>, x: Tensor<2>) -> Result<Vec<f32>> {
+    pollster::block_on(on.read(x))
 }

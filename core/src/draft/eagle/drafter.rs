@@ -77,7 +77,7 @@ impl Eagle {
     /// of the last pair, `[1, hidden]`: the feature to come.
     fn extend(&mut self, context: &[u32]) -> Result<Option<Tensor<2>>> {
         let mut last = None;
-        for features in std::mem::take(&mut self.waiting).fused(&*self.head)? {
+        for features in std::mem::take(&mut self.waiting).fused(&*self.head, &*self.ops)? {
             let first = self.pairs.len();
             let output = self.run(context, &features);
             if output.is_err() {
@@ -289,7 +289,7 @@ impl Drafter for Eagle {
                 .map(of)
                 .collect::<Result<_>>()?,
         };
-        self.waiting.push(features, &*self.head)
+        self.waiting.push(features, &*self.head, &*self.ops)
     }
 
     fn truncate(&mut self, len: usize) -> usize {

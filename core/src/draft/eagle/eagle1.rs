@@ -41,7 +41,7 @@ impl Head for Eagle1 {
     ) -> Result<Tensor<2>> {
         let ops = &*self.layer.ops;
         let embeddings = ops.embed(&self.embedding, &rows.tokens)?;
-        let pairs = Tensor::cat(vec![embeddings, features.clone()], 1);
+        let pairs = ops.concat(&[embeddings, features.clone()], 1)?;
         // No norm before attention: the first layer of these heads has none.
         let x = ops.norm_linear(&pairs, None, &self.fc)?;
         self.layer.pass(&x, x.clone(), rows, cache)

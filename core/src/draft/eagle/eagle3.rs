@@ -59,7 +59,7 @@ impl Head for Eagle3 {
             }
             _ => features.taps.clone(),
         };
-        let all = Tensor::cat(taps, 1);
+        let all = ops.concat(&taps, 1)?;
         let norm = match &self.fc_norms[..] {
             [norm] => Some(norm),
             _ => None,
@@ -77,7 +77,7 @@ impl Head for Eagle3 {
         let embeddings = ops.embed(&self.embedding, &rows.tokens)?;
         let embeddings = ops.norm(&embeddings, &self.embedding_norm)?;
         let normed = ops.norm(features, &self.feature_norm)?;
-        let pairs = Tensor::cat(vec![embeddings, normed.clone()], 1);
+        let pairs = ops.concat(&[embeddings, normed.clone()], 1)?;
         let residual = match self.norm_before_residual {
             true => normed,
             false => features.clone(),

@@ -29,13 +29,13 @@ impl Waiting {
 
     /// Adds those of the next positions. What the target left is wider than what the head
     /// wants: not too much of it is kept.
-    pub fn push(&mut self, features: Features, head: &dyn Head) -> Result<()> {
+    pub fn push(&mut self, features: Features, head: &dyn Head, ops: &dyn Ops) -> Result<()> {
         let rows = features.last.dims()[0];
         self.rows += rows;
         self.raw_rows += rows;
         self.raw.push(features);
         match self.raw_rows >= CHUNK {
-            true => self.fuse(head),
+            true => self.fuse(head, ops),
             false => Ok(()),
         }
     }
@@ -83,9 +83,9 @@ impl Waiting {
     }
 
     /// After an error nothing waits any more: the head sits out the rest of the text.
-    fn fuse(&mut self, head: &dyn Head) -> Result<()> {
+    fn fuse(&mut self, head: &dyn Head, ops: &dyn Ops) -> Result<()> {
         self.raw_rows = 0;
-        if let Some(features) = joined(std::mem::take(&mut self.raw)) {
+        if let Some(features) = joined(std::mem::take(&mut self.raw), ops)? {
             let fused = head.fuse(&features);
             if fused.is_err() {
                 *self = Self::default();
@@ -96,21 +96,26 @@ impl Waiting {
     }
 
     /// All of it as the head takes it, in order: `[rows, hidden]` each.
-    pub fn fused(mut self, head: &dyn Head) -> Result<Vec<Tensor<2>>> {
-        self.fuse(head)?;
+    pub fn fused(mut self, head: &dyn Head, ops: &dyn Ops) -> Result<Vec<Tensor<2>>> {
+        self.fuse(head, ops)?;
         Ok(self.fused)
     }
 }
 
 /// One after the other.
-fn joined(mut parts: Vec<Features>) -> Option<Features> {
+fn joined(mut parts: Vec<Features>, ops: &dyn Ops) -> Result<Option<Features>> {
     if parts.len() < 2 {
-        return parts.pop();
+        return Ok(parts.pop());
     }
+    let join = |pick: &dyn Fn(&Features) -> Tensor<2>| {
+        let tensors: Vec<_> = parts.iter().map(pick).collect();
+        ops.concat(&tensors, 0)
+    };
     let taps = 0..parts[0].taps.len();
-    let tap = |i: usize| Tensor::cat(parts.iter().map(|part| part.taps[i].clone()).collect(), 0);
-    Some(Features {
-        taps: taps.map(tap).collect(),
-        last: Tensor::cat(parts.iter().map(|part| part.last.clone()).collect(), 0),
-    })
+    Ok(Some(Features {
+        taps: taps
+            .map(|i| join(&|part| part.taps[i].clone()))
+            .collect::<Result<_>>()?,
+        last: join(&|part| part.last.clone())?,
+    }))
 }

@@ -64,7 +64,7 @@ impl MedusaHeads {
         let states: Vec<_> = states.collect::<Result<_>>()?;
         if self.heads.iter().all(|head| head.output.is_none()) {
             // The target's head is read once for all.
-            let states = Tensor::cat(states, 0);
+            let states = self.ops.concat(&states, 0)?;
             return self.ops.norm_linear(&states, None, &self.shared);
         }
         let outputs = self.heads.iter().map(|head| head.output.as_ref());
@@ -72,7 +72,8 @@ impl MedusaHeads {
             let output = output.unwrap_or(&self.shared);
             self.ops.norm_linear(state, None, output)
         });
-        Ok(Tensor::cat(logits.collect::<Result<_>>()?, 0))
+        let logits: Vec<_> = logits.collect::<Result<_>>()?;
+        self.ops.concat(&logits, 0)
     }
 
     /// A head's residual blocks: `[1, hidden]` to the same.

@@ -32,7 +32,7 @@ export function usageOf(wire: WireUsage, finish: Finish, { method = 'auto', seed
       draft_s: wire.draft_seconds,
       verify_s: wire.verify_seconds,
       dispatches_per_token: wire.dispatches / tokens,
-      submits_per_token: wire.submits / tokens,
+      uploads_per_token: wire.uploads / tokens,
       readbacks_per_token: wire.readbacks / tokens,
       finish,
     },

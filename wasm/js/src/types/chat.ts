@@ -105,8 +105,11 @@ export interface UsageExtra {
   readonly tried_by_depth: readonly number[];
   readonly draft_s: number;
   readonly verify_s: number;
+  /** Kernels that the GPU was asked to run; 0 on the processor, as the next two. */
   readonly dispatches_per_token: number;
-  readonly submits_per_token: number;
+  /** Buffers that were copied to the GPU. */
+  readonly uploads_per_token: number;
+  /** Waits for something to come back. */
   readonly readbacks_per_token: number;
   /** `context`: the context is full; OpenAI's shape calls it `length`. */
   readonly finish: 'stop' | 'length' | 'context';

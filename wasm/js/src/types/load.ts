@@ -11,8 +11,9 @@ export type FileSource = string | URL | Blob;
 export type ModelSource = FileSource | ArrayLike<FileSource>;
 
 /**
- * Where the model runs. This build has the processor only: `auto` and `wasm` are the same,
- * and `webgpu` is the error `NoWebGPU`.
+ * Where the model runs: `webgpu` on the GPU, or it is the error `NoWebGPU`; `wasm` on the
+ * processor; `auto` where the model's first layers ran faster, which `stats()` tells. A GPU
+ * that is played by the processor is never taken unless it is asked for.
  */
 export type Device = 'auto' | 'webgpu' | 'wasm';
 

@@ -2,7 +2,8 @@
 // itself, so that no call is lost.
 
 import * as wasm from '../wasm/eaglet_wasm.js';
+import * as webgpu from '../wasm/eaglet_webgpu.js';
 import type { Port } from './protocol.js';
 import { serve } from './serve.js';
 
-serve(globalThis as unknown as Port, wasm);
+serve(globalThis as unknown as Port, { wasm, webgpu });

@@ -6,6 +6,7 @@ import { gather, type Part } from '../source/gather.js';
 import type { Progress } from '../types/load.js';
 import type * as Wasm from '../wasm/eaglet_wasm.js';
 import { breathe, seldom } from './breathe.js';
+import { pick, type Modules } from './pick.js';
 import type { Calls, EngineStats, Round, WireUsage } from './protocol.js';
 import { reader } from './reader.js';
 
@@ -16,7 +17,7 @@ const CONNECTIONS = 6;
 export class Host {
   private engine: Wasm.Engine | undefined;
 
-  constructor(private readonly wasm: typeof Wasm) {}
+  constructor(private readonly modules: Modules) {}
 
   async load(
     { model, head, hashes, mode, options }: Calls['load']['args'],
@@ -27,15 +28,18 @@ export class Host {
     const { signal: together, abort, unlink } = linked(signal);
     const shared = { mode, signal: together, lanes: new Lanes(CONNECTIONS), tally: new Tally(calmly.tell) };
     // The module compiles while the weights come; if one fails, the others are in vain.
-    const ready = this.wasm.default().then((): Part[] => []);
-    const coming = [gather(model, hashes, shared), gather(head, {}, shared), ready];
+    const ready = pick(this.modules, options.device);
+    const none = ready.then((): Part[] => []);
+    const coming = [gather(model, hashes, shared), gather(head, {}, shared), none];
     const [weights = [], drafts = []] = await all(coming, abort).finally(unlink);
     calmly.flush();
     if (signal.aborted) throw new Aborted();
     this.unload();
-    this.engine = await this.wasm.Engine.load(
-      this.sources(weights),
-      this.sources(drafts),
+    const wasm = await ready;
+    const sources = (parts: readonly Part[]) => parts.map(({ name, blob }) => new wasm.Source(name, blob.size, reader(blob)));
+    this.engine = await wasm.Engine.load(
+      sources(weights),
+      sources(drafts),
       JSON.stringify(options),
       (loaded, total) => calmly.tell({ stage: 'load', loaded, total, cached: 0 }),
     );
@@ -81,10 +85,6 @@ export class Host {
     if (this.engine) free(this.engine);
     this.engine = undefined;
     return null;
-  }
-
-  private sources(parts: readonly Part[]): Wasm.Source[] {
-    return parts.map(({ name, blob }) => new this.wasm.Source(name, blob.size, reader(blob)));
   }
 
   private loaded(): Wasm.Engine {

@@ -48,7 +48,7 @@ export interface WireUsage {
   readonly accepted_by_depth: readonly number[];
   readonly tried_by_depth: readonly number[];
   readonly dispatches: number;
-  readonly submits: number;
+  readonly uploads: number;
   readonly readbacks: number;
   readonly draft_seconds: number;
   readonly verify_seconds: number;

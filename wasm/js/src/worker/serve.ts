@@ -1,11 +1,11 @@
-import { EagletError, toWire, type WireError } from '../errors.js';
-import type * as Wasm from '../wasm/eaglet_wasm.js';
+import { EagletError, panicked, toWire, type WireError } from '../errors.js';
 import { Host } from './host.js';
+import type { Modules } from './pick.js';
 import type { Calls, FromWorker, Op, Port, ToWorker } from './protocol.js';
 
 /** Answers the calls that come through `port`, one at a time and in their order. */
-export function serve(port: Port, wasm: typeof Wasm): void {
-  const host = new Host(wasm);
+export function serve(port: Port, modules: Modules): void {
+  const host = new Host(modules);
   const running = new Map<number, AbortController>();
   const post = (answer: FromWorker) => port.postMessage(answer);
   let last: Promise<void> = Promise.resolve();
@@ -13,14 +13,16 @@ export function serve(port: Port, wasm: typeof Wasm): void {
 
   // A trap between two steps of a promise of the module leaves it pending for ever. Other
   // faults are not its own: the worker may be that of the page's author.
-  const crash = (reason: unknown) => {
-    if (!(reason instanceof WebAssembly.RuntimeError || reason instanceof RangeError)) return;
+  const crash = (event: Event, reason: unknown) => {
+    if (!(reason instanceof WebAssembly.RuntimeError || reason instanceof RangeError || panicked(reason))) return;
+    // It is answered here: the page must not hear of it as a fault of the worker, too.
+    event.preventDefault();
     crashed = toWire(reason);
     for (const id of running.keys()) post({ id, error: crashed });
     running.clear();
   };
-  port.addEventListener('error', (event) => crash((event as ErrorEvent).error));
-  port.addEventListener('unhandledrejection', (event) => crash((event as PromiseRejectionEvent).reason));
+  port.addEventListener('error', (event) => crash(event, (event as ErrorEvent).error));
+  port.addEventListener('unhandledrejection', (event) => crash(event, (event as PromiseRejectionEvent).reason));
 
   port.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
     if ('cancel' in data) {

@@ -46,7 +46,7 @@ export class Engine {
     }
     const engine = new Engine();
     engine.options = JSON.parse(options);
-    if (engine.options.device === 'webgpu') fail('no_webgpu', 'this build has no WebGPU device');
+    if (engine.options.device === 'webgpu') fail('no_webgpu', 'the stand-in has no WebGPU');
     engine.bytes = total;
     engine.sum = sum;
     engine.context = engine.options.context ?? 4096;
@@ -155,7 +155,7 @@ export class Generation {
       accepted_by_depth: [3, 1],
       tried_by_depth: [4, 2],
       dispatches: made * 10,
-      submits: this.rounds,
+      uploads: this.rounds,
       readbacks: this.rounds,
       draft_seconds: 0.1,
       verify_seconds: 0.4,

@@ -1,0 +1,227 @@
+// WebGPU, in Chromium's software adapter: that it is right, and what it asks of a device.
+// Its speed means nothing there and is not looked at.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { lacking, open, start } from '../support/browser.mjs';
+import { expected, folder, lackingFixtures } from '../support/fixtures.mjs';
+import { lackingWasm } from '../support/scratch.mjs';
+
+let skip = lacking() ?? lackingWasm() ?? lackingFixtures();
+const { cases } = skip ? { cases: [] } : expected();
+/** Of the small model. */
+const LAYERS = 2;
+let browser, page;
+
+before(async () => {
+  if (skip) return;
+  browser = await start({ seconds: 170 });
+  browser.server.mount('/fixtures/', folder);
+  page = await open(browser.context, browser.server, '/');
+  if (!(await page.evaluate(async () => (await navigator.gpu?.requestAdapter()) ?? null).then(Boolean))) {
+    skip = 'this Chromium offers no WebGPU adapter';
+    console.log(`skipped: ${skip}`);
+    return;
+  }
+  await page.evaluate(() => {
+    globalThis.model = '/fixtures/tiny.gguf';
+    globalThis.heads = Object.fromEntries(
+      ['eagle1', 'eagle3'].map((kind) => [kind, ['config.json', 'model.safetensors'].map((name) => `/fixtures/${kind}/${name}`)]),
+    );
+    globalThis.failure = (promise) =>
+      promise.then(() => ({ name: 'no error' }), ({ name, message, needed, actual }) => ({ name, message, needed, actual }));
+    // A worker whose GPU is watched, and a way to ask it.
+    let workers = 0;
+    globalThis.watched = async () => {
+      const name = `gpu${workers++}`;
+      const channel = new BroadcastChannel(name);
+      const answer = () => new Promise((told) => (channel.onmessage = ({ data }) => told(data.done)));
+      const ready = answer();
+      const worker = new Worker('/tests/support/gpu_worker.js', { type: 'module', name });
+      await ready;
+      const ask = (what) => {
+        const answered = answer();
+        channel.postMessage(what);
+        return answered;
+      };
+      return { worker, ask };
+    };
+    // Kernels take seconds to compile here: one worker for all that changes nothing about it.
+    globalThis.shared = watched();
+    globalThis.loaded = async (options) => Eaglet.load(model, { device: 'webgpu', worker: (await shared).worker, ...options });
+    globalThis.answers = async (engine, requests) => {
+      const answers = [];
+      for (const request of requests) {
+        const ask = request.messages ? (it) => engine.chat.completions.create(it) : (it) => engine.complete(it);
+        const answer = { text: '', ids: [], pieces: 0 };
+        for await (const chunk of await ask({ ...request, stream: true, stream_options: { include_usage: true } })) {
+          const [choice] = chunk.choices;
+          answer.text += choice?.delta?.content ?? choice?.text ?? '';
+          answer.ids.push(...(chunk.extra?.tokens ?? []).map((token) => token.id));
+          answer.finish = choice?.finish_reason ?? answer.finish;
+          answer.pieces += chunk.extra ? 1 : 0;
+          answer.usage = chunk.usage;
+        }
+        answers.push(answer);
+      }
+      return answers;
+    };
+  });
+});
+after(() => browser?.end());
+
+/** A test that needs the adapter: whether there is one is known after `before`. */
+const gpuTest = (name, run) =>
+  test(name, (t) => (skip ? t.skip(skip) : run(t)));
+
+/** The requests of the small model in a dtype, with what came out natively. */
+const wanted = (dtype) => cases.filter((one) => one.model === 'tiny' && one.dtype === dtype);
+
+gpuTest('in f32 every method gives the ids of a native processor, and streams them', async () => {
+  for (const [head, methods] of [['eagle3', ['plain', 'ngram', 'lookahead', 'auto', 'eagle3']], ['eagle1', ['eagle1', 'eagle2']]]) {
+    const runs = wanted('f32').flatMap((one) => methods.map((method) => ({ one, method })));
+    const { stats, found } = await page.evaluate(async ([head, requests]) => {
+      const engine = await loaded({ dtype: 'f32', head: heads[head] });
+      const found = await answers(engine, requests);
+      const stats = await engine.stats();
+      await engine.unload();
+      return { stats, found };
+    }, [head, runs.map(({ one, method }) => ({ ...one.request, method }))]);
+    assert.equal(stats.device.name, 'webgpu');
+    assert.match(stats.device.description, /in software/);
+    assert.ok(stats.memory.device > stats.memory.weights, JSON.stringify(stats.memory));
+    assert.ok(runs.length > 0);
+    for (const [i, { one, method }] of runs.entries()) {
+      const { ids, text, finish, pieces, usage } = found[i];
+      assert.deepEqual(ids, one.ids, `${method}, ${JSON.stringify(one.request)}`);
+      assert.equal(text, one.text);
+      assert.equal(finish, one.finish);
+      assert.equal(usage.completion_tokens, ids.length);
+      if (method === 'plain') assert.equal(pieces, ids.length, 'a piece for each token');
+    }
+  }
+});
+
+gpuTest('in 16, 8 and 4 bits speculation gives the ids of plain decoding on the same device', async () => {
+  for (const dtype of ['f16', 'q8', 'q4']) {
+    const requests = wanted(dtype).slice(0, 2).flatMap(({ request }) =>
+      ['plain', 'eagle3'].map((method) => ({ ...request, max_tokens: 24, method })),
+    );
+    const found = await page.evaluate(async ([dtype, requests]) => {
+      const engine = await loaded({ dtype, head: heads.eagle3 });
+      const found = await answers(engine, requests);
+      await engine.unload();
+      return found;
+    }, [dtype, requests]);
+    for (let i = 0; i < found.length; i += 2) {
+      assert.ok(found[i].ids.length > 8);
+      assert.deepEqual(found[i + 1].ids, found[i].ids, dtype);
+    }
+  }
+});
+
+gpuTest('a plain round is six dispatches a layer and three more, two uploads, one readback', async () => {
+  const { usage, submits } = await page.evaluate(async () => {
+    const engine = await loaded({ dtype: 'q4' });
+    const { ask: gpu } = await shared;
+    const messages = [{ role: 'user', content: 'Count.' }];
+    const ask = (max_tokens) => engine.chat.completions.create({ messages, method: 'plain', max_tokens });
+    await ask(4);
+    const before = await gpu('counts');
+    const { usage } = await ask(16);
+    const { submits } = await gpu('counts');
+    await engine.unload();
+    return { usage, submits: submits - before.submits };
+  });
+  const { rounds, dispatches_per_token, uploads_per_token, readbacks_per_token } = usage.extra;
+  const counted = (perToken) => Math.round(perToken * usage.completion_tokens);
+  assert.ok(rounds > 8);
+  assert.equal(counted(dispatches_per_token), rounds * (6 * LAYERS + 3));
+  assert.equal(counted(uploads_per_token), rounds * 2);
+  assert.equal(counted(readbacks_per_token), rounds);
+  // Each upload and the readback hand over what waits; the first token is the prompt's.
+  assert.ok(submits <= (rounds + 2) * 3, `${submits} submits in ${rounds} rounds`);
+});
+
+gpuTest('a drafted round reads back once, and once for each level of its tree', async () => {
+  const [{ usage }] = await page.evaluate(async () => {
+    const engine = await loaded({ dtype: 'f32', head: heads.eagle1 });
+    const messages = [{ role: 'user', content: 'Count.' }];
+    const found = await answers(engine, [{ messages, method: 'eagle1', max_tokens: 24 }]);
+    await engine.unload();
+    return found;
+  });
+  const readbacks = Math.round(usage.extra.readbacks_per_token * usage.completion_tokens);
+  // EAGLE-1's tree has five levels.
+  assert.ok(readbacks >= usage.extra.rounds && readbacks <= usage.extra.rounds * 6, JSON.stringify(usage.extra));
+});
+
+gpuTest('loads in one worker share a device, and memory does not grow', async () => {
+  const { loads, devices } = await page.evaluate(async () => {
+    const loads = [];
+    for (let i = 0; i < 5; i++) {
+      const engine = await loaded({ dtype: 'q4', head: heads.eagle3 });
+      await answers(engine, [{ prompt: 'one two three', max_tokens: 4 }]);
+      loads.push((await engine.stats()).memory);
+      await engine.unload();
+    }
+    const { devices } = await (await shared).ask('counts');
+    return { loads, devices };
+  });
+  assert.equal(devices, 1);
+  for (const where of ['device', 'wasm']) {
+    const bytes = loads.map((memory) => memory[where]);
+    assert.ok(bytes.slice(2).every((now) => now <= bytes[1]), `${where}: ${bytes}`);
+  }
+});
+
+gpuTest('a device that is lost is an error, and so is what is asked later', async () => {
+  const [during, later] = await page.evaluate(async () => {
+    const { worker, ask } = await watched();
+    const engine = await Eaglet.load(model, { device: 'webgpu', worker });
+    const messages = [{ role: 'user', content: 'Count.' }];
+    const stream = await engine.chat.completions.create({ messages, method: 'plain', max_tokens: 200, stream: true });
+    let seen = 0;
+    const during = failure((async () => {
+      for await (const _ of stream) if (++seen === 3) ask('lose');
+    })());
+    const later = failure(during.then(() => engine.complete({ prompt: 'one' })));
+    const found = [await during, await later];
+    worker.terminate();
+    return found;
+  });
+  assert.equal(during.name, 'DeviceLost', JSON.stringify(during));
+  assert.equal(later.name, 'DeviceLost', JSON.stringify(later));
+});
+
+gpuTest('a limit that is too small is told with both numbers', async () => {
+  const error = await page.evaluate(async () => {
+    const { worker, ask } = await watched();
+    await ask('have few buffers');
+    const error = await failure(Eaglet.load(model, { device: 'webgpu', worker }));
+    worker.terminate();
+    return error;
+  });
+  assert.deepEqual([error.name, error.needed, error.actual], ['LimitTooSmall', 10, 8], JSON.stringify(error));
+});
+
+gpuTest('auto takes no GPU that a processor plays, and times a real one against wasm', async () => {
+  const [software, timed] = await page.evaluate(async () => {
+    const found = [];
+    for (const change of ['counts', 'pass for real']) {
+      const { worker, ask } = await watched();
+      await ask(change);
+      const engine = await Eaglet.load(model, { worker });
+      found.push((await engine.stats()).device);
+      await engine.unload();
+      worker.terminate();
+    }
+    return found;
+  });
+  assert.equal(software.name, 'wasm');
+  assert.match(software.why, /no WebGPU on a real GPU/);
+  assert.equal(timed.name, 'wasm', timed.why);
+  assert.match(timed.why, /ms on the GPU and .* ms on the processor/);
+  assert.ok(timed.candidates.every((one) => one.ok && one.seconds_per_pass >= 0), JSON.stringify(timed));
+});
