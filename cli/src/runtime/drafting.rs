@@ -155,8 +155,8 @@ impl DraftArgs {
     pub fn resolve(&self, model: &Path) -> Result<Drafting, Failure> {
         self.check()?;
         let (method, draft) = match (self.method, &self.draft) {
-            (Method::Auto, _) => match heads::beside(model) {
-                Some((method, head)) => (method, Some(Source::Path(head))),
+            (Method::Auto, _) => match heads::best(model) {
+                Some((method, head)) => (method, Some(head)),
                 None => (Method::Ngram, None),
             },
             (method, None) if method.has_head() => {

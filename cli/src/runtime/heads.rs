@@ -17,10 +17,18 @@ const FOLDERS: [(&str, Method); 4] = [
     ("medusa", Method::Medusa),
 ];
 
-/// The best head that lies beside a model, and the method that drafts with it: a folder
-/// `eagle3` (else `eagle2`, `eagle1`, `medusa`) inside a model's folder; next to a file
-/// `NAME.gguf`, the folder `NAME.eagle3` or `eagle3`, and so on.
-pub fn beside(model: &Path) -> Option<(Method, PathBuf)> {
+/// The best head that a model has, and the method that drafts with it: one that lies beside
+/// it, else the one that was shipped for it.
+pub fn best(model: &Path) -> Option<(Method, Source)> {
+    let beside = beside(model).map(|(method, path)| (method, Source::Path(path)));
+    let shipped = || Some((Method::Eagle3, of(Method::Eagle3, model)?));
+    beside.or_else(shipped)
+}
+
+/// The best head that lies beside a model: a folder `eagle3` (else `eagle2`, `eagle1`,
+/// `medusa`) inside a model's folder; next to a file `NAME.gguf`, the folder `NAME.eagle3` or
+/// `eagle3`, and so on.
+fn beside(model: &Path) -> Option<(Method, PathBuf)> {
     let mut folders = FOLDERS.iter();
     folders.find_map(|&(name, method)| Some((method, folder(model, name)?)))
 }

@@ -5,7 +5,7 @@ use eaglet_core::draft::HeadKind;
 /// The methods of drafting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Method {
-    /// An EAGLE or Medusa head that lies beside the model, else ngram
+    /// A head that lies beside the model or was shipped for it, with n-grams; else ngram
     Auto,
     /// One token a round: nothing is drafted
     Plain,

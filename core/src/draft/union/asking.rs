@@ -42,7 +42,7 @@ struct Record {
 }
 
 /// Rounds before asking is judged.
-const TRIAL: usize = 8;
+const TRIAL: usize = 5;
 /// Rounds after which a judgement is certain.
 const CERTAIN: usize = 48;
 /// How fast rounds are forgotten.
@@ -102,7 +102,7 @@ mod tests {
     fn a_drafter_is_asked_as_long_as_it_gains_more_than_it_costs() {
         let mut asking = Asking::default();
         assert_eq!(asked(&mut asking, 500, 2, 0.4), 500);
-        assert!((8..120).contains(&asked(&mut asking, 500, 4, 0.4)));
+        assert!((5..120).contains(&asked(&mut asking, 500, 4, 0.4)));
         assert_eq!(asked(&mut Asking::default(), 500, 500, 0.0), 500, "free");
     }
 
