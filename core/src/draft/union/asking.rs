@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_drafter_is_asked_as_long_as_it_gains_more_than_it_costs() {
         let mut asking = Asking::default();
-        assert_eq!(asked(&mut asking, 500, 2, 0.4), 500);
+        assert_eq!(asked(&mut asking, 500, 2, 0.3), 500);
         assert!((5..120).contains(&asked(&mut asking, 500, 4, 0.4)));
         assert_eq!(asked(&mut Asking::default(), 500, 500, 0.0), 500, "free");
     }
