@@ -100,6 +100,23 @@ fn a_trained_head_drafts_and_changes_nothing() {
     train(&world, &more).ok();
     let card = std::fs::read_to_string(world.path().join("more/README.md")).unwrap();
     assert!(card.contains("begun as | `head`"), "{card}");
+    let without = train(
+        &world,
+        &["--method", "eagle1", "--lr", "1e-5", "-o", "more"],
+    );
+    assert!(without.err.contains("other options"), "{}", without.err);
+    // A network of the same shape is still another one.
+    let config = std::fs::read_to_string(world.path().join("head/config.json")).unwrap();
+    let config = config.replace("\"rope_theta\": ", "\"rope_theta\": 9");
+    world.write("other/config.json", config);
+    let tensors = std::fs::read(world.path().join("head/model.safetensors")).unwrap();
+    world.write("other/model.safetensors", tensors);
+    let other = train(
+        &world,
+        &["--method", "eagle1", "--init", "other", "-o", "no"],
+    );
+    assert_eq!(other.code(), Some(2));
+    assert!(other.err.contains("rotary base"), "{}", other.err);
     let wrong = train(
         &world,
         &["--method", "medusa", "--init", "head", "-o", "no"],

@@ -59,6 +59,12 @@ impl Fault {
         let _ = self.0.lost.set(message);
     }
 
+    /// Whether the device is gone.
+    #[cfg(target_family = "wasm")]
+    pub fn is_lost(&self) -> bool {
+        self.0.lost.get().is_some()
+    }
+
     /// Whether nothing went wrong since the last time.
     ///
     /// # Errors

@@ -82,6 +82,15 @@ impl<K: Kind> CubeOps<K> {
     }
 }
 
+/// What a device's failure to make a buffer means; a device that is gone, or a limit that is
+/// named already, is no lack of room.
+fn no_room(error: Error, told: impl FnOnce(String) -> String) -> Error {
+    match error {
+        Error::Device(error) => Error::Device(told(error)),
+        other => other,
+    }
+}
+
 impl<K: Kind> Ops for CubeOps<K> {
     fn device(&self) -> &Device {
         &self.device
@@ -99,15 +108,21 @@ impl<K: Kind> Ops for CubeOps<K> {
     fn pack(&self, parts: &[Matrix<'_>]) -> Result<Weight> {
         let (inputs, dtype) = same_layout(parts)?;
         self.gpu.recover();
-        let packed = Packed::new(&self.gpu, parts, dtype, inputs)?;
-        let (outputs, bytes) = (packed.outputs, packed.bytes());
-        self.gpu.check_made(packed.buffers()).map_err(|error| {
-            Error::Device(format!(
-                "no room for a weight of {bytes} bytes beside {} in use: take a smaller model \
-                 or --dtype, or use --device cpu ({error})",
-                self.memory().unwrap_or(0)
-            ))
+        let packed = Packed::new(&self.gpu, parts, dtype, inputs).and_then(|packed| {
+            self.gpu.check_made(packed.buffers())?;
+            Ok(packed)
+        });
+        let packed = packed.map_err(|error| {
+            let bytes: usize = parts.iter().map(|part| part.bytes.len()).sum();
+            no_room(error, |error| {
+                format!(
+                    "no room for a weight of {bytes} bytes beside {} in use: take a smaller \
+                     model or --dtype, or use --device cpu ({error})",
+                    self.memory().unwrap_or(0)
+                )
+            })
         })?;
+        let (outputs, bytes) = (packed.outputs, packed.bytes());
         Ok(Weight::new(outputs, inputs, dtype, bytes, packed))
     }
 
@@ -126,10 +141,12 @@ impl<K: Kind> Ops for CubeOps<K> {
             self.buffer(&layer.values)?.handle,
         ];
         self.gpu.check_made(buffers).map_err(|error| {
-            Error::Device(format!(
-                "no room for a layer's cache, twice {bytes} bytes: ask for a smaller context \
-                 ({error})"
-            ))
+            no_room(error, |error| {
+                format!(
+                    "no room for a layer's cache, twice {bytes} bytes: ask for a smaller \
+                     context ({error})"
+                )
+            })
         })?;
         Ok(layer)
     }

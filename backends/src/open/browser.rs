@@ -75,7 +75,7 @@ impl BrowserGpu {
             let what = "WebGPU here has no timestamp queries: take the processor";
             return Err(Error::Invalid(what.into()));
         }
-        let works = |opened: &Opened| opened.fault.check().is_ok();
+        let works = |opened: &Opened| !opened.fault.is_lost();
         let kept = OPENED.with_borrow(|kept| kept.clone().filter(works));
         let opened = match kept {
             Some(kept) => kept,

@@ -37,7 +37,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     args.decode.check()?;
     let found = Found::new(&args.model, context)?;
-    let drafting = args.decode.draft.resolve(&found.path)?;
+    let drafting = args.decode.drafting(&found.path)?;
     let runtime = found.load(context)?;
     runtime.template()?;
     let mut answer = Answer::new(&runtime, &args.decode, &drafting)?;

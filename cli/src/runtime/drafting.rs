@@ -22,7 +22,8 @@ pub struct DraftArgs {
 
     /// The head of eagle1, eagle2, eagle3 or medusa (a folder with config.json and a
     /// safetensors file, or a GGUF file), or the model of small-model (a GGUF file or a
-    /// folder) [default: the head beside the model, in a folder called like the method]
+    /// folder) [default: the head beside the model, in a folder called like the method, else
+    /// the one that was shipped for it]
     #[arg(long, value_name = "PATH")]
     pub draft: Option<PathBuf>,
 
@@ -151,11 +152,13 @@ impl DraftArgs {
         Ok(())
     }
 
-    /// What will run with the model at a path, whose folder may hold a head.
-    pub fn resolve(&self, model: &Path) -> Result<Drafting, Failure> {
+    /// What will run with the model at a path, whose folder may hold a head. `sparing` says
+    /// that rounds in which drafting does not pay may go without: else `auto` takes no
+    /// shipped head.
+    pub fn resolve(&self, model: &Path, sparing: bool) -> Result<Drafting, Failure> {
         self.check()?;
         let (method, draft) = match (self.method, &self.draft) {
-            (Method::Auto, _) => match heads::best(model) {
+            (Method::Auto, _) => match heads::best(model, sparing) {
                 Some((method, head)) => (method, Some(head)),
                 None => (Method::Ngram, None),
             },

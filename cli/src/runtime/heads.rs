@@ -18,10 +18,15 @@ const FOLDERS: [(&str, Method); 4] = [
 ];
 
 /// The best head that a model has, and the method that drafts with it: one that lies beside
-/// it, else the one that was shipped for it.
-pub fn best(model: &Path) -> Option<(Method, Source)> {
+/// it, else, where `shipped` ones are wanted, the one that was shipped for it.
+pub fn best(model: &Path, shipped: bool) -> Option<(Method, Source)> {
     let beside = beside(model).map(|(method, path)| (method, Source::Path(path)));
-    let shipped = || Some((Method::Eagle3, of(Method::Eagle3, model)?));
+    let shipped = || {
+        Some((
+            Method::Eagle3,
+            of(Method::Eagle3, model).filter(|_| shipped)?,
+        ))
+    };
     beside.or_else(shipped)
 }
 

@@ -1,5 +1,7 @@
 //! The flags of everything that runs a model, checked.
 
+use std::path::Path;
+
 use clap::Args;
 use eaglet_backends::DeviceSpec;
 use eaglet_core::engine::{Limits, SequenceOptions};
@@ -155,9 +157,19 @@ impl DecodeArgs {
         })
     }
 
+    /// What will draft for the model at a path: see [`DraftArgs::resolve`].
+    pub fn drafting(&self, model: &Path) -> Result<Drafting, Failure> {
+        self.draft.resolve(model, self.is_exact())
+    }
+
     /// Whether it depends on what passes cost how much is drafted: where the rule lets it.
     pub fn is_sized(&self, drafting: &Drafting) -> bool {
-        drafting.is_sized() && (self.verify == Verify::Exact || self.temperature == 0.0)
+        drafting.is_sized() && self.is_exact()
+    }
+
+    /// Whether the text depends on nothing that was drafted.
+    fn is_exact(&self) -> bool {
+        self.verify == Verify::Exact || self.temperature == 0.0
     }
 
     /// What shapes the draws; the engine checks it.

@@ -45,10 +45,12 @@ pub struct Budget {
     pub nodes: usize,
     /// Depth of the deepest node: beyond it lies the end of the answer or the context.
     pub depth: usize,
-    /// What a further pass of the drafter costs, in tokens: another level below nodes
-    /// whose chances (their ancestors' included) add up to less is not worth its time.
-    /// 0 where everything is to be drafted.
+    /// What the chances that a drafter gives to nodes (their ancestors' included) must add
+    /// up to for another level below them to be worth a pass: [`Budget::cost`], corrected by
+    /// how far its chances are to be believed. 0 where everything is to be drafted.
     pub price: f32,
+    /// What a further pass of the drafter costs, in tokens; 0 likewise.
+    pub cost: f32,
 }
 
 impl Budget {
@@ -58,6 +60,7 @@ impl Budget {
             nodes,
             depth,
             price: 0.0,
+            cost: 0.0,
         }
     }
 }
@@ -118,7 +121,7 @@ pub trait Drafter {
         0
     }
 
-    /// Whether it keeps account itself of what is worth its time, by [`Budget::price`]: it
+    /// Whether it keeps account itself of what is worth its time, by [`Budget::cost`]: it
     /// is asked in every round then, also while drafting as a whole does not pay.
     fn keeps_account(&self) -> bool {
         false

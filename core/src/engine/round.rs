@@ -94,10 +94,12 @@ impl Session {
             if sequence.is_live() {
                 let mut budget = sequence.budget(self.context);
                 if sequence.options.is_sized() {
-                    let calibration = &sequence.calibration;
-                    budget.price = sizing::price(calibration, &self.costs, &self.worth, live);
+                    let cost = sizing::pass_cost(&self.costs, &self.worth, live);
+                    budget.cost = cost as f32;
+                    budget.price = (cost / sequence.calibration.gain()) as f32;
                 }
-                if self.worth.is_resting() && sequence.rests() {
+                let known = self.costs.is_known(live) || sequence.options.is_sized();
+                if sequence.rests() && (self.worth.is_resting() || !known) {
                     budget.nodes = 0;
                 }
                 let (tree, drawn) = sequence.propose(budget).await?;

@@ -27,13 +27,13 @@ pub enum Sizing {
     Fixed,
 }
 
-/// What another pass of a sequence's drafter must add to be worth its time: see
-/// [`Budget::price`](crate::draft::Budget). `roots` sequences share a round.
-pub(super) fn price(calibration: &Calibration, costs: &Costs, worth: &Worth, roots: usize) -> f32 {
+/// What another pass of a drafter, and a row for what it drafts, cost in tokens.
+/// `roots` sequences share a round.
+pub(super) fn pass_cost(costs: &Costs, worth: &Worth, roots: usize) -> f64 {
     let pass = |rows| costs.estimate(rows);
     let row = (pass(roots + 8) - pass(roots)).max(0.0) / 8.0;
     let rate = worth.rate(pass(roots) / roots as f64);
-    ((worth.pass() + row) * rate / calibration.gain()) as f32
+    (worth.pass() + row) * rate
 }
 
 /// Cuts the trees of one round, each with its sequence's calibration, to the nodes that
@@ -148,25 +148,22 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_has_its_price_in_tokens() {
-        let (fresh, mut worth) = (Calibration::default(), Worth::default());
+    fn a_pass_has_its_cost_in_tokens() {
+        let mut worth = Worth::default();
         let costs = Costs::of(&[(1, 100), (9, 180)]);
-        let row = price(&fresh, &costs, &worth, 1);
+        let row = pass_cost(&costs, &worth, 1);
         assert!(
-            (row - 0.1).abs() < 1e-6,
+            (row - 0.1).abs() < 1e-9,
             "a row is 10 ms, a token 100 ms: {row}"
         );
         for _ in 0..3 {
             worth.record_draft(Duration::from_millis(40), 2, 0.1);
         }
-        let pass = price(&fresh, &costs, &worth, 1);
-        assert!((pass - 0.3).abs() < 1e-6, "and a pass 20 ms: {pass}");
-        let mut bad = fresh.clone();
-        bad.record(&chain(0.9), &[]);
-        assert!(price(&bad, &costs, &worth, 1) > pass);
+        let pass = pass_cost(&costs, &worth, 1);
+        assert!((pass - 0.3).abs() < 1e-9, "and a pass 20 ms: {pass}");
         worth.record(true, Duration::from_millis(100), 2, 0.1);
         assert!(
-            price(&fresh, &costs, &worth, 1) > 1.9 * pass,
+            pass_cost(&costs, &worth, 1) > 1.9 * pass,
             "fast rounds make time dear"
         );
     }

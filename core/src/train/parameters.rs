@@ -63,6 +63,13 @@ impl Parameters {
         }
     }
 
+    /// All values as one number, which differs where any of them does.
+    pub(super) fn hash(&self) -> u64 {
+        let values = self.0.values().map(|tensor| tensor.to_data());
+        let bits = |data: TensorData| data.iter::<f32>().map(f32::to_bits).collect::<Vec<_>>();
+        hash(values.flat_map(bits))
+    }
+
     /// Values in all.
     pub fn count(&self) -> usize {
         let size = |tensor: &Tensor<2>| tensor.dims().iter().product::<usize>();
@@ -114,6 +121,13 @@ impl Gradients {
             self.add(&name, gradient);
         }
     }
+}
+
+/// FNV-1a, by words.
+pub(super) fn hash(words: impl IntoIterator<Item = u32>) -> u64 {
+    words.into_iter().fold(0xCBF2_9CE4_8422_2325, |hash, word| {
+        (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01B3)
+    })
 }
 
 fn unknown(name: &str) -> Error {

@@ -8,6 +8,7 @@ use ::safetensors::tensor::{Dtype as Number, TensorView, serialize};
 use burn::tensor::{Tensor, TensorData};
 use half::f16;
 
+use super::parameters::hash;
 use super::{Document, Trace, Tracer};
 use crate::error::{Error, Result};
 use crate::weights::write_atomically;
@@ -65,9 +66,7 @@ impl Traces {
         let values = taps
             .chain([u32::MAX])
             .chain(document.tokens.iter().copied());
-        values.fold(0xCBF2_9CE4_8422_2325, |hash, value| {
-            (hash ^ u64::from(value)).wrapping_mul(0x0100_0000_01B3)
-        })
+        hash(values)
     }
 
     /// A trace from disk; `None` where it is not there or not this document's.

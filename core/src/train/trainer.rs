@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Tensor;
 
+use super::parameters::hash;
 use super::state::{self, State};
 use super::{
     Batch, Document, DraftVocabulary, Gradients, Loss, Measured, Network, Optimizer, Parameters,
@@ -58,6 +59,8 @@ pub struct Trainer<'a> {
     options: TrainOptions,
     /// Updates of each epoch.
     epochs: Vec<usize>,
+    /// What the weights were at first, as one number.
+    begun: u64,
     state: State,
 }
 
@@ -102,6 +105,7 @@ impl<'a> Trainer<'a> {
             head,
             options,
             epochs: Vec::new(),
+            begun: 0,
         };
         trainer.epochs = (0..options.epochs)
             .map(|e| trainer.epoch(e).len())
@@ -199,7 +203,9 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// The head is of another kind or shape.
     pub fn start_from(&mut self, head: HeadValues) -> Result<()> {
-        self.state.weights.replace(head)
+        self.state.weights.replace(head)?;
+        self.begun = self.state.weights.hash();
+        Ok(())
     }
 
     /// Keeps where the run stands.
@@ -231,10 +237,12 @@ impl<'a> Trainer<'a> {
             ..self.options
         };
         format!(
-            "{} {options:?} {} documents {tokens} tokens {} ids",
+            "{} {options:?} {} documents {tokens} tokens {} ids {:x} begun as {:x}",
             self.network.name(),
             self.documents.len(),
             self.vocabulary.ids().len(),
+            hash(self.vocabulary.ids().iter().copied()),
+            self.begun,
         )
     }
 

@@ -37,7 +37,7 @@ impl<E: Element> Kernel for Attend<'_, E> {
         while item < self.items.end {
             // SAFETY: the range holds as many items, all of one table and key head.
             item += unsafe {
-                match self.alike(item).min(S::QUERIES) {
+                match self.alike(item, S::QUERIES) {
                     6.. if S::QUERIES >= 6 => self.tile::<S, 6>(item, &mut scores),
                     4.. if S::QUERIES >= 4 => self.tile::<S, 4>(item, &mut scores),
                     3 if S::QUERIES >= 3 => self.tile::<S, 3>(item, &mut scores),
@@ -95,13 +95,14 @@ impl<E: Element> Attend<'_, E> {
         }
     }
 
-    /// How many items from one on have its key head and its table.
-    fn alike(&self, item: usize) -> usize {
+    /// How many items from one on, `most` at most, have its key head and its table.
+    fn alike(&self, item: usize, most: usize) -> usize {
         let (kv, table) = (self.kv_head(item), self.query(item).committed.as_ptr());
         let same = |next: &usize| {
             self.kv_head(*next) == kv && self.query(*next).committed.as_ptr() == table
         };
-        1 + (item + 1..self.items.end).take_while(same).count()
+        let end = self.items.end.min(item + most);
+        1 + (item + 1..end).take_while(same).count()
     }
 
     /// `Q` queries, from one on. Returns `Q`.

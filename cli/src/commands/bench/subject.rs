@@ -148,8 +148,8 @@ impl Subject {
     /// What drafts by these flags: with the head beside the model, if there is one.
     pub fn drafting(&self, decode: &DecodeArgs) -> Result<Drafting, Failure> {
         match self {
-            Self::Chat(runtime) => decode.draft.resolve(&runtime.path),
-            Self::Random { name, .. } => decode.draft.resolve(Path::new(name)),
+            Self::Chat(runtime) => decode.drafting(&runtime.path),
+            Self::Random { name, .. } => decode.drafting(Path::new(name)),
         }
     }
 

@@ -55,7 +55,7 @@ struct Numbers {
 pub fn run(args: &Args, file: &Path, context: &Context) -> Result<(), Failure> {
     let questions = read_questions(file)?;
     let found = Found::new(&args.model, context)?;
-    let drafting = args.decode.draft.resolve(&found.path)?;
+    let drafting = args.decode.drafting(&found.path)?;
     let runtime = found.load(context)?;
     runtime.template()?;
     let batch = usize::from(args.batch).min(questions.len());

@@ -74,7 +74,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return Err(Failure::Input("the prompt is empty".into()));
     }
     let found = Found::new(&args.model, context)?;
-    let drafting = args.decode.draft.resolve(&found.path)?;
+    let drafting = args.decode.drafting(&found.path)?;
     let runtime = found.load(context)?;
     let prompt = match args.raw {
         true => runtime.encode_raw(&text)?,

@@ -47,7 +47,7 @@ pub fn card(args: &Args, model: &str, course: &Course) -> String {
         epochs = args.epochs,
         lr = args.lr,
         ahead = args.ahead,
-        vocabulary = args.draft_vocab,
+        vocabulary = course.drafted,
         length = args.max_length,
         begun = args.init.as_ref().map_or_else(
             || "the model's own last layer".into(),

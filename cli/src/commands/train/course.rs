@@ -8,6 +8,9 @@ pub struct Course {
     /// Conversations learnt from, and their tokens.
     pub documents: usize,
     pub tokens: usize,
+    /// Tokens of the draft vocabulary.
+    #[serde(default)]
+    pub drafted: usize,
     /// Conversations that were held out.
     pub held_out: usize,
     pub lines: Vec<Line>,

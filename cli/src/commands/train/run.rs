@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use eaglet_core::draft::{
-    Drafter, Eagle, Growth, HeadCheckpoint, HeadFile, Medusa, load_head, load_medusa,
+    Drafter, Eagle, Growth, HeadCheckpoint, HeadFile, HeadKind, Medusa, load_head, load_medusa,
 };
+use eaglet_core::model::ModelConfig;
 use eaglet_core::train::{
     Acceptance, Document, DraftVocabulary, Eagle1Network, Eagle3Network, Initial, MedusaNetwork,
     Network, Rule, StepReport, Tracer, Traces, TrainOptions, Trainer, acceptance, taps,
@@ -49,7 +50,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let weights = Initial::new(&file, target.ops().device())?;
     let config = target.config();
     let begun = match &args.init {
-        Some(path) => Some(HeadCheckpoint::open(path)?.values(config.vocab)?),
+        Some(path) => {
+            let head = HeadCheckpoint::open(path)?;
+            fits(&head, config)?;
+            Some(head.values(config.vocab)?)
+        }
         None => None,
     };
     let vocabulary = match begun.as_ref().and_then(|head| head.ids.clone()) {
@@ -107,7 +112,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         },
         seed: args.seed,
     };
-    let count = documents.len();
+    let (count, drafted) = (documents.len(), vocabulary.ids().len());
     let mut trainer = Trainer::new(&*network, documents, traces, vocabulary, head, options)?;
     if let Some(head) = begun {
         trainer.start_from(head)?;
@@ -123,10 +128,38 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let course = Course {
         documents: count,
         tokens,
+        drafted,
         held_out: run.held_out.len(),
         ..Course::default()
     };
     run.train(trainer, course, context)
+}
+
+/// Refuses a head that is another network than the one that is trained: names and shapes do
+/// not tell.
+fn fits(head: &HeadCheckpoint, target: &ModelConfig) -> Result<(), Failure> {
+    let Some(info) = head.describe()? else {
+        return Ok(()); // Its tensors will tell.
+    };
+    let refuse = |what: String| {
+        let rule = "training goes on only with heads such as it makes";
+        Err(Failure::Input(format!(
+            "--init: the head has {what}; {rule}"
+        )))
+    };
+    if let Some(flag) = info.features.iter().find(|f| f.starts_with("norm_")) {
+        return refuse(format!("the flag {flag}"));
+    }
+    if info.kind == HeadKind::Eagle3
+        && let Some(own) = info.taps
+        && own != taps(target.layers)?
+    {
+        return refuse(format!("the taps {own:?}"));
+    }
+    if info.kind != HeadKind::Medusa && info.rope_theta != target.rope_theta {
+        return refuse(format!("the rotary base {}", info.rope_theta));
+    }
+    Ok(())
 }
 
 /// Passes side by side: a GPU does one thing after another.

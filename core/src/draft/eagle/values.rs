@@ -12,7 +12,8 @@ pub struct HeadValues {
     /// Tensors by the names that all exporters' names are brought to: official ones
     /// without the layer's prefix. Shapes outermost first, values row-major.
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-    /// The target's id of each draft id, ascending; `None` where they are the same.
+    /// The target's id of each token that an EAGLE-3 head drafts, ascending; `None` for
+    /// others, which draft all.
     pub ids: Option<Vec<u32>>,
 }
 
@@ -41,16 +42,22 @@ impl HeadCheckpoint {
         if let Some((_, _, dim)) = info.as_ref().and_then(|info| info.heads) {
             names::unpair(file, dim);
         }
+        let kind = info.map(|info| info.kind);
         let mut ids = None;
-        if info.is_some_and(|info| info.kind == HeadKind::Eagle3) {
+        if kind == Some(HeadKind::Eagle3) {
             let drafted = file.shape("lm_head.weight").and_then(|shape| shape.first());
-            ids = draft_ids(file, drafted.copied().unwrap_or(vocab), vocab)?;
+            let own = draft_ids(file, drafted.copied().unwrap_or(vocab), vocab)?;
+            ids = Some(own.unwrap_or_else(|| (0..vocab as u32).collect()));
         }
         let named = file
             .tensors()
             .map(|t| (t.name.to_owned(), t.shape.to_vec()));
-        let tables = ["d2t", "t2d"];
-        let named = named.filter(|(name, _)| !tables.contains(&name.as_str()));
+        // EAGLE-1's embedding is a copy of the target's.
+        let others = match kind {
+            Some(HeadKind::Eagle1) => &["embed_tokens.weight"][..],
+            _ => &["d2t", "t2d"],
+        };
+        let named = named.filter(|(name, _)| !others.contains(&name.as_str()));
         let mut tensors = BTreeMap::new();
         for (name, shape) in named.collect::<Vec<_>>() {
             let values = match shape[..] {

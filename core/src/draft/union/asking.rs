@@ -36,7 +36,7 @@ pub(super) struct Asking([Record; 4]);
 
 #[derive(Default)]
 struct Record {
-    /// Tokens gained, less the price of the passes, fading out.
+    /// Tokens gained, less what the passes cost, fading out.
     net: f32,
     rest: Rest,
 }

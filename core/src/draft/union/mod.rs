@@ -39,7 +39,7 @@ struct Pending {
 struct Asked {
     situation: Situation,
     tree: Tree,
-    /// The price of its passes, in tokens.
+    /// What its passes cost, in tokens.
     paid: f32,
 }
 
@@ -80,7 +80,7 @@ impl Union {
         let asked = asks.then(|| Asked {
             situation,
             tree: tree.clone(),
-            paid: budget.price * self.inner.passes() as f32,
+            paid: budget.cost * self.inner.passes() as f32,
         });
         let views = self.graft(&mut tree, matched, &repeated);
         tree.keep_likeliest(budget.nodes);
@@ -270,7 +270,7 @@ mod tests {
             let asked = Rc::new(Cell::new(0));
             let fixed = Fixed(vec![(9, 0.6)], asked.clone());
             let mut union = Union::new(Box::new(fixed), NgramOptions::GRAFTED);
-            let budget = Budget { price: 0.4, ..ROOM };
+            let budget = Budget { cost: 0.4, ..ROOM };
             let mut context = vec![5];
             for round in 0..200 {
                 draft(&mut union, &context, budget);
