@@ -74,30 +74,34 @@ pub fn top_k(logits: &[f32], found: &mut [u32], width: usize, k: usize, #[compti
     let mut values = Shared::<[f32]>::new_slice(units);
     let mut indices = Shared::<[u32]>::new_slice(units);
     let mut sums = Shared::<[f32]>::new_slice(units);
+    let mut broken = Shared::<[u32]>::new_slice(units);
     let mut chosen_value = Shared::<[f32]>::new_slice(1usize);
     let mut chosen_index = Shared::<[u32]>::new_slice(1usize);
 
     let mut best = f32::new(NOTHING);
     let mut at = NONE.runtime();
+    let mut nan = 0u32;
     for i in range_stepped(unit, width, units) {
         let value = logits[start + i];
-        if !is_nan(value) && before(value, i as u32, best, at) {
+        if is_nan(value) {
+            nan = 1u32;
+        } else if before(value, i as u32, best, at) {
             best = value;
             at = i as u32;
         }
     }
     values[unit] = best;
+    broken[unit] = nan;
     sync_cube();
     let mut most = f32::new(NOTHING);
     for i in 0..units {
         most = most.max(values[i]);
+        nan |= broken[i];
     }
     let mut sum = f32::new(0.0);
     for i in range_stepped(unit, width, units) {
         let value = logits[start + i];
-        if is_nan(value) {
-            sum = f32::reinterpret(NAN.runtime());
-        } else {
+        if !is_nan(value) {
             sum += (value - most).exp();
         }
     }
@@ -126,7 +130,12 @@ pub fn top_k(logits: &[f32], found: &mut [u32], width: usize, k: usize, #[compti
             chosen_index[0] = index;
             let to = (CUBE_POS * k + rank) * 2;
             found[to] = index;
-            found[to + 1] = u32::reinterpret(first - log_sum);
+            // As bits: no arithmetic is sure to keep one that is not a number.
+            let mut chance = u32::reinterpret(first - log_sum);
+            if nan != 0u32 {
+                chance = NAN.runtime();
+            }
+            found[to + 1] = chance;
         }
         sync_cube();
         // Who had it looks for the next of its own.
