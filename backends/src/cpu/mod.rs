@@ -18,7 +18,7 @@ mod unshared;
 use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::Result;
 use eaglet_core::ops::{
-    Async, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight, same_layout,
+    Async, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight, lay_out, same_layout,
 };
 use eaglet_core::weights::Matrix;
 use half::f16;
@@ -299,12 +299,29 @@ impl Ops for CpuOps {
         })
     }
 
-    fn top_k<'a>(&'a self, logits: &'a Tensor<2>, k: usize) -> Async<'a, Vec<Vec<(u32, f32)>>> {
-        Box::pin(async move {
-            let width = logits.dims()[1];
-            let logits = storage(logits.clone())?;
-            let values = slice::<f32>(&logits)?;
-            Ok(top_k::top_k(values, width, k, self.isa, &self.threads))
-        })
+    fn candidates(&self, logits: &Tensor<2>, k: usize) -> Result<Tensor<2>> {
+        let [rows, width] = logits.dims();
+        let k = k.clamp(1, width);
+        let logits = storage(logits.clone())?;
+        let values = slice::<f32>(&logits)?;
+        let found = top_k::top_k(values, width, k, self.isa, &self.threads);
+        Ok(matrix(lay_out(&found, k), rows, &self.device))
+    }
+
+    fn embed_candidates(
+        &self,
+        table: &Weight,
+        candidates: &Tensor<2>,
+        places: &[u32],
+        ids: Option<&Tensor<2>>,
+    ) -> Result<Tensor<2>> {
+        let (found, ids) = (storage(candidates.clone())?, ids.cloned().map(storage));
+        let (found, ids) = (slice::<f32>(&found)?, ids.transpose()?);
+        let ids = ids.as_ref().map(|ids| slice::<f32>(ids)).transpose()?;
+        let token = |&place: &u32| {
+            let index = found[2 * place as usize].max(0.0);
+            ids.map_or(index, |ids| ids[index as usize]) as u32
+        };
+        self.embed(table, &places.iter().map(token).collect::<Vec<_>>())
     }
 }

@@ -180,9 +180,20 @@ impl Threads {
     /// Splits `0..items` into ranges of even size, a few for each thread so that one
     /// which loses its core is not waited for, and runs them.
     pub fn ranges(&self, items: usize, job: impl Fn(std::ops::Range<usize>) + Sync) {
+        self.ranges_of(items, 1, job);
+    }
+
+    /// The same, where `together` items in one range take less time than apart: ranges are
+    /// no smaller, as long as there is one for each thread.
+    pub fn ranges_of(
+        &self,
+        items: usize,
+        together: usize,
+        job: impl Fn(std::ops::Range<usize>) + Sync,
+    ) {
         let chunks = match self.count() {
             1 => 1,
-            threads => items.min(threads * 4),
+            threads => (items / together).clamp(threads, threads * 4).min(items),
         };
         self.run(chunks, &|chunk| {
             job(items * chunk / chunks..items * (chunk + 1) / chunks)

@@ -85,7 +85,7 @@ pub fn attend<E: Element>(
     threads: &Threads,
 ) {
     let mixed = &Unshared::new(mixed);
-    threads.ranges(rows.len() * heads.query, |items| {
+    threads.ranges_of(rows.len() * heads.query, isa.queries(), |items| {
         isa.run(Attend {
             items,
             queries,

@@ -10,8 +10,8 @@ use crate::cpu::unshared::Unshared;
 
 /// Keys that are scored side by side.
 const KEYS: usize = 4;
-/// How many positions ahead keys and values are asked for: those of one head lie apart
-/// in memory, and no machine guesses where.
+/// How many positions ahead several queries ask for keys and values: those of one head lie
+/// apart in memory, and no machine guesses where. Queries one by one find them in the cache.
 const AHEAD: usize = 16;
 
 /// A range of queries, those of one key head one after another: query i is head
@@ -166,14 +166,13 @@ impl<E: Element> Attend<'_, E> {
         let whole = dim - dim % LANES;
         // SAFETY: steps of sixteen inside queries and keys.
         unsafe {
-            let (fours, _) = common.as_chunks::<KEYS>();
+            // One query has nothing to share; few registers are better left to one key.
+            let (fours, _) = match Q {
+                1 => (&[][..], common),
+                _ => common.as_chunks::<KEYS>(),
+            };
             for (index, slots) in fours.iter().enumerate() {
-                for &slot in common
-                    .get(index * KEYS + AHEAD..)
-                    .unwrap_or_default()
-                    .iter()
-                    .take(KEYS)
-                {
+                for &slot in common.iter().skip(index * KEYS + AHEAD).take(KEYS) {
                     ask::<S, E>(key(slot as usize));
                 }
                 let keys = slots.map(|slot| key(slot as usize));
@@ -226,15 +225,20 @@ impl<E: Element> Attend<'_, E> {
         unsafe {
             let mut sums = [[S::splat(0.0); V]; Q];
             for (position, &slot) in common.iter().enumerate() {
-                if let Some(&slot) = common.get(position + AHEAD) {
+                if Q > 1
+                    && let Some(&slot) = common.get(position + AHEAD)
+                {
                     ask::<S, E>(value(slot as usize));
                 }
                 let value = value(slot as usize).as_ptr();
-                let value: [S::F; V] = std::array::from_fn(|v| E::load::<S>(value.add(v * LANES)));
-                for q in 0..Q {
-                    let weight = S::splat(*weights.get_unchecked(q * stride + position));
-                    for v in 0..V {
-                        sums[q][v] = S::fma(weight, value[v], sums[q][v]);
+                // Weights in registers and values one by one: there are fewer of the former.
+                let weights: [S::F; Q] = std::array::from_fn(|q| {
+                    S::splat(*weights.get_unchecked(q * stride + position))
+                });
+                for v in 0..V {
+                    let value = E::load::<S>(value.add(v * LANES));
+                    for q in 0..Q {
+                        sums[q][v] = S::fma(weights[q], value, sums[q][v]);
                     }
                 }
             }

@@ -173,6 +173,19 @@ impl Isa {
         Self::available()[0]
     }
 
+    /// [`Simd::QUERIES`] of this set.
+    pub fn queries(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => avx512::Avx512::QUERIES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => avx2::Avx2::QUERIES,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Simd128 => wasm::Simd128::QUERIES,
+            Set::Portable => Portable::QUERIES,
+        }
+    }
+
     /// Runs a kernel with this set's instructions enabled.
     #[inline]
     pub fn run(self, kernel: impl Kernel) {
