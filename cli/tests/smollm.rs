@@ -65,3 +65,15 @@ fn weights_stay_as_small_as_in_the_file() {
         assert!(peak < bytes * 2, "{peak} for a file of {bytes}");
     }
 }
+
+#[test]
+fn auto_takes_the_shipped_head_unless_it_would_have_to_draft_in_every_round() {
+    let method = |args: &[&str]| -> Option<Value> {
+        let report = report(&[&["Hi", "-n", "4"], args].concat())?;
+        Some(report["method"].clone())
+    };
+    let Some(usual) = method(&[]) else { return };
+    assert_eq!(usual, "eagle3");
+    let sampled = ["--temperature", "1", "--verify", "rejection"];
+    assert_eq!(method(&sampled).unwrap(), "ngram");
+}

@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use burn::tensor::{Tensor, TensorData};
-use eaglet_core::draft::{Growth, Medusa, Plain, Shaping};
+use eaglet_core::draft::{Budget, Drafter, Growth, Medusa, Observation, Plain, Shaping};
 use eaglet_core::model::Features;
 use eaglet_core::sample::Sampling;
 use eaglet_core::tree::{Shape, published};
@@ -107,6 +107,40 @@ fn heads_that_know_the_target_are_accepted_whole() {
         // At the end of the answer there is no room for the whole tree.
         assert!(found.stats.drafted_tokens >= 6 * drafted, "{shaping:?}");
     }
+}
+
+/// A drafter beside which a lookup stands is asked only where its passes pay: it has to own
+/// up to them.
+#[test]
+fn a_pass_of_the_heads_is_counted_where_they_ran() {
+    let target = Tiny::new("llama", 1).load(Dtype::F32);
+    let heads = TinyMedusa::published(1).load(&target, Dtype::F32);
+    let growth = Growth {
+        top_k: 2,
+        depth: 3,
+        nodes: 3,
+    };
+    let mut medusa = Medusa::new(heads, growth);
+    let mut passes = |context: &[u32], nodes| {
+        pollster::block_on(medusa.propose(context, Budget::new(nodes, nodes))).unwrap();
+        let passes = medusa.passes();
+        let features = Features {
+            last: Tensor::zeros([1, HIDDEN], target.ops().device()),
+            taps: Vec::new(),
+        };
+        let observation = Observation {
+            tokens: &context[context.len() - 1..],
+            position: context.len() - 1,
+            features: &features,
+            rows: &[0],
+        };
+        medusa.observe(observation).unwrap();
+        passes
+    };
+    assert_eq!(passes(&[1], 3), 0, "nothing was seen yet");
+    assert_eq!(passes(&[1, 2], 3), 1);
+    assert_eq!(passes(&[1, 2, 3], 0), 0, "there is no room");
+    assert_eq!(passes(&[1, 2, 3, 4], 1), 1);
 }
 
 /// Row v is the unit vector of token v - `ahead`, for the tokens that have one.

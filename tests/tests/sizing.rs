@@ -98,22 +98,27 @@ fn what_is_verified_whole_rests_where_it_does_not_pay() {
         ..Default::default()
     };
     let plain = decode(&target, &[9, 8, 7], options(&sampling, 60, Box::new(Plain)));
-    let looked = |widths: &[(usize, f64)]| {
+    let looked = |widths: Option<&[(usize, f64)]>, count: usize| {
         let drafter = Lookahead::new(LookaheadOptions::default()).unwrap();
-        let mut options = options(&sampling, 60, Box::new(drafter));
+        let mut options = options(&sampling, count, Box::new(drafter));
         options.budget = LookaheadOptions::default().budget();
         options.sizing = Sizing::Whole;
         let mut session = session(&target, 1);
         session.open(options).unwrap();
-        session.assume(CostTable::new(widths.to_vec()).unwrap());
+        if let Some(widths) = widths {
+            session.assume(CostTable::new(widths.to_vec()).unwrap());
+        }
         let found = answer(&mut session, 0, &[9, 8, 7]);
-        assert_eq!(found.ids, plain.ids);
+        assert_eq!(found.ids, plain.ids[..count]);
         found.stats.drafted_tokens
     };
     // Plain steps that take longer than anything, and such that take no time.
     let (pays, not) = (
-        looked(&[(1, 1e9), (2, 1.0), (64, 1.0)]),
-        looked(&[(1, 1e-9), (64, 1e-9)]),
+        looked(Some(&[(1, 1e9), (2, 1.0), (64, 1.0)]), 60),
+        looked(Some(&[(1, 1e-9), (64, 1e-9)]), 60),
     );
     assert!(not > 0 && 3 * not < pays, "{not} of {pays}");
+    // Without a table the first round is a plain step, the measure of all others.
+    assert_eq!(looked(None, 3), 0);
+    assert!(looked(Some(&[(1, 1.0), (64, 1.0)]), 3) > 0);
 }

@@ -21,13 +21,10 @@ const FOLDERS: [(&str, Method); 4] = [
 /// it, else, where `shipped` ones are wanted, the one that was shipped for it.
 pub fn best(model: &Path, shipped: bool) -> Option<(Method, Source)> {
     let beside = beside(model).map(|(method, path)| (method, Source::Path(path)));
-    let shipped = || {
-        Some((
-            Method::Eagle3,
-            of(Method::Eagle3, model).filter(|_| shipped)?,
-        ))
-    };
-    beside.or_else(shipped)
+    beside.or_else(|| {
+        let head = shipped.then(|| shipped::of(Method::Eagle3, model))??;
+        Some((Method::Eagle3, Source::Shipped(head)))
+    })
 }
 
 /// The best head that lies beside a model: a folder `eagle3` (else `eagle2`, `eagle1`,

@@ -115,8 +115,8 @@ pub trait Drafter {
         Box::pin(async { Ok((tree.await?, Drawn::default())) })
     }
 
-    /// How often its network ran for the last proposal: what time is worth to it. Drafters
-    /// without one, or with one pass whatever they draft, say 0.
+    /// How often its network ran for the last proposal, 0 for drafters without one: what
+    /// their time is worth.
     fn passes(&self) -> usize {
         0
     }

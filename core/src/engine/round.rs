@@ -98,6 +98,8 @@ impl Session {
                     budget.cost = cost as f32;
                     budget.price = (cost / sequence.calibration.gain()) as f32;
                 }
+                // A tree that is cut may be drafted before costs are known: none of it is
+                // verified then, which is the first measure. What is verified whole waits.
                 let known = self.costs.is_known(live) || sequence.options.is_sized();
                 if sequence.rests() && (self.worth.is_resting() || !known) {
                     budget.nodes = 0;

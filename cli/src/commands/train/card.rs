@@ -33,7 +33,8 @@ pub fn card(args: &Args, model: &str, course: &Course) -> String {
          ## Training\n\n\
          Made by `eaglet train` {version} from {documents} conversations of {tokens} tokens \
          ({files}). The licence of the data is that of its sources.\n\n\
-         | setting | |\n|---|---|\n| begun as | {begun} |\n| epochs | {epochs} |\n| highest learning rate | {lr} |\n\
+         | setting | |\n|---|---|\n| begun as | {begun} |\n\
+         | epochs | {epochs} |\n| highest learning rate | {lr} |\n\
          | tokens ahead | {ahead} |\n| draft vocabulary | {vocabulary} |\n\
          | tokens of a conversation at most | {length} |\n\
          | tokens of an update | {update} |\n| seed | {seed} |\n| kept after update | {step} |\n",

@@ -19,20 +19,25 @@ pub struct Medusa {
     shaping: Shaping,
     /// The last position that the target ran, and its feature, `[1, hidden]`.
     last: Option<(usize, Tensor<2>)>,
+    /// Whether the heads ran for the last proposal.
+    ran: bool,
 }
 
 impl Medusa {
-    /// A drafter for one sequence; drafters of several can share their heads. `shaping` is a [`Growth`](crate::draft::Growth), which
-    /// keeps the likeliest products, or a [`Shape`](crate::tree::Shape), as in the paper.
+    /// A drafter for one sequence; drafters of several can share their heads. `shaping` is
+    /// a [`Growth`](crate::draft::Growth), which keeps the likeliest products, or a
+    /// [`Shape`](crate::tree::Shape), as in the paper.
     pub fn new(heads: impl Into<Rc<MedusaHeads>>, shaping: impl Into<Shaping>) -> Self {
         Self {
             heads: heads.into(),
             shaping: shaping.into(),
             last: None,
+            ran: false,
         }
     }
 
-    async fn draft(&self, context: &[u32], budget: Budget) -> Result<Tree> {
+    async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
+        self.ran = false;
         let root = context.last().copied().unwrap_or_default();
         let feature = match &self.last {
             // The feature before the root's, or none: the drafter came late.
@@ -42,6 +47,7 @@ impl Medusa {
         if budget.nodes == 0 || budget.depth == 0 {
             return Ok(Tree::new(root));
         }
+        self.ran = true;
         let logits = self.heads.logits(feature)?;
         let levels = self.heads.ops.top_k(&logits, self.shaping.width()).await?;
         match &self.shaping {
@@ -51,7 +57,7 @@ impl Medusa {
                 // One pass gives all levels.
                 let budget = Budget::new(budget.nodes, depth);
                 let first = levels[0].clone();
-                let expand = async |tree: &Tree, nodes: &[usize]| {
+                let expand = async |tree: &Tree, nodes: &[usize], _: &[usize]| {
                     let of = |&node: &usize| levels[tree.depth(node)].clone();
                     Ok(nodes.iter().map(of).collect())
                 };
@@ -72,6 +78,10 @@ impl Drafter for Medusa {
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
         Box::pin(self.draft(context, budget))
+    }
+
+    fn passes(&self) -> usize {
+        usize::from(self.ran)
     }
 
     fn observe(&mut self, observation: Observation<'_>) -> Result<()> {
