@@ -159,7 +159,10 @@ fn drafted(scene: &Scene, head: &dyn Head, trace: &Trace, slot: usize) -> Vec<Ve
     for step in 0..AHEAD.min(tokens.len() - slot - 1) {
         let slots = pool.reserve(next.len()).unwrap();
         let rows = table.extend(&next, &slots);
-        let outputs = head.pass(&features, &rows, pool.layer(0)).unwrap();
+        let embedded = ops.embed(head.embedding(), &next).unwrap();
+        let outputs = head
+            .pass(&features, embedded, &rows, pool.layer(0))
+            .unwrap();
         let last = ops.select(&outputs, &[next.len() as u32 - 1]).unwrap();
         let logits = head.logits(&last).unwrap();
         let logits = pollster::block_on(ops.read(logits)).unwrap();
@@ -385,6 +388,26 @@ fn training_goes_on_from_a_head() {
     let mut trainer = scene.trainer(eagle3, None);
     trainer.start_from(open()).unwrap();
     assert!(far(trainer.weights(), &expected) < 1e-2);
+    // A head that drafts other tokens: what both know keeps its row, the rest is the target's.
+    let mut values = open();
+    let ids: Vec<u32> = values.ids.clone().unwrap();
+    let moved: Vec<u32> = ids.iter().map(|&id| id + u32::from(id > 3)).collect();
+    assert_ne!(moved, ids);
+    let width = scene.target.config().hidden;
+    let others: Vec<f32> = (0..moved.len() * width).map(|v| v as f32).collect();
+    values.redraft(&moved, &others);
+    assert_eq!(values.ids.as_ref(), Some(&moved));
+    let (shape, rows) = values.take("lm_head.weight").unwrap();
+    let (_, before) = open().take("lm_head.weight").unwrap();
+    assert_eq!(shape, [moved.len(), width]);
+    for (place, id) in moved.iter().enumerate() {
+        let row = |of: &[f32], at: usize| of[at * width..(at + 1) * width].to_vec();
+        let expected = match ids.binary_search(id) {
+            Ok(known) => row(&before, known),
+            Err(_) => row(&others, place),
+        };
+        assert_eq!(row(&rows, place), expected, "token {id}");
+    }
     let mut other = scene.trainer(&*scene.networks[1], None);
     let told = other.start_from(open()).unwrap_err().to_string();
     assert!(told.contains("another kind"), "{told}");

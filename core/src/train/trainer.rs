@@ -198,11 +198,15 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Goes on from a head instead of the target's own weights.
+    /// Goes on from a head instead of the target's own weights. Where it drafts other
+    /// tokens, those that it does not know begin with the target's rows.
     ///
     /// # Errors
     /// The head is of another kind or shape.
-    pub fn start_from(&mut self, head: HeadValues) -> Result<()> {
+    pub fn start_from(&mut self, mut head: HeadValues) -> Result<()> {
+        let rows = self.head.to_data().try_to_vec::<f32>();
+        let rows = rows.map_err(|e| Error::Invalid(format!("the target's head: {e:?}")))?;
+        head.redraft(self.vocabulary.ids(), &rows);
         self.state.weights.replace(head)?;
         self.begun = self.state.weights.hash();
         Ok(())

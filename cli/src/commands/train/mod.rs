@@ -22,8 +22,9 @@ distill`). The last of them are held out: the head that is kept is the one whose
 model accepts most often there, whatever the loss says.
 
 The folder gets the head (config.json and model.safetensors, in the layout that vLLM and
-SGLang read; EAGLE heads also in 8 bits as head.gguf), a model card (README.md), a report with plots (report.html), and the state of
-the run (state.safetensors): started again with the same options, the command goes on.
+SGLang read; EAGLE heads also in 8 bits as head.gguf), a model card (README.md), a report
+with plots (report.html), and the state of the run (state.safetensors): started again with
+the same options, the command goes on.
 
 Examples:
   eaglet distill -o talk.jsonl --conversations 4000 --turns 2
@@ -42,8 +43,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "eagle3")]
     method: Kind,
 
-    /// Go on from this head (a folder, GGUF or safetensors file), its draft vocabulary
-    /// included, instead of the model's own last layer
+    /// Go on from this head (a folder, GGUF or safetensors file) instead of the model's own
+    /// last layer
     #[arg(long, value_name = "HEAD")]
     init: Option<PathBuf>,
 
@@ -63,9 +64,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(1..=16))]
     ahead: usize,
 
-    /// Tokens that an EAGLE-3 head can draft: the most frequent ones
-    #[arg(long, value_name = "N", default_value_t = 8192)]
-    draft_vocab: usize,
+    /// Tokens that an EAGLE-3 head can draft: the most frequent ones [default: 8192, or
+    /// those that the head of --init drafts]
+    #[arg(long, value_name = "N")]
+    draft_vocab: Option<usize>,
 
     /// Tokens of a conversation at most; longer ones are cut
     #[arg(long, value_name = "N", default_value_t = 512)]

@@ -24,6 +24,8 @@ use crate::runtime::Runtime;
 
 /// Drafted tokens of the chains that are measured.
 pub const CHAIN: usize = 4;
+/// Tokens that an EAGLE-3 head drafts, if nobody says otherwise.
+const DRAFTED: usize = 8192;
 /// Tokens of an answer that are measured.
 const MEASURED_TOKENS: usize = 64;
 /// Updates between two lines of losses.
@@ -57,9 +59,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         None => None,
     };
-    let vocabulary = match begun.as_ref().and_then(|head| head.ids.clone()) {
-        Some(ids) => DraftVocabulary::new(ids),
-        None => DraftVocabulary::count(&documents, config.vocab, args.draft_vocab),
+    let known = begun.as_ref().and_then(|head| head.ids.clone());
+    let vocabulary = match (known, args.draft_vocab) {
+        (Some(ids), None) => DraftVocabulary::new(ids),
+        (_, size) => DraftVocabulary::count(&documents, config.vocab, size.unwrap_or(DRAFTED)),
     };
     let tokens: usize = documents.iter().map(|d| d.tokens.len()).sum();
     note(format!(

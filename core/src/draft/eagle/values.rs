@@ -23,6 +23,28 @@ impl HeadValues {
         self.tensors.remove(&names::ours(official)?)
     }
 
+    /// Makes an EAGLE-3 head draft other tokens: `ids`, ascending. A token that it knows
+    /// already keeps its row of the output layer; another gets that of `others`,
+    /// `[ids, hidden]`. Heads that draft all of the target's tokens stay as they are.
+    pub fn redraft(&mut self, ids: &[u32], others: &[f32]) {
+        let known = self.ids.as_deref().filter(|known| *known != ids);
+        let head = self.tensors.get_mut("lm_head.weight");
+        let (Some(known), Some((shape, rows))) = (known, head) else {
+            return;
+        };
+        let width = others.len() / ids.len().max(1);
+        if shape[..] != [known.len(), width] {
+            return; // Of another width: not for this target.
+        }
+        let row = |(place, id): (usize, &u32)| match known.binary_search(id) {
+            Ok(known) => &rows[known * width..(known + 1) * width],
+            Err(_) => &others[place * width..(place + 1) * width],
+        };
+        *rows = ids.iter().enumerate().flat_map(row).copied().collect();
+        *shape = vec![ids.len(), width];
+        self.ids = Some(ids.to_vec());
+    }
+
     /// A tensor that nobody took.
     pub fn left(&self) -> Option<&str> {
         self.tensors.keys().next().map(String::as_str)
