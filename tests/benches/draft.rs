@@ -153,7 +153,10 @@ fn step(head: &dyn Head, target: &Transformer, rows: usize) -> Duration {
     let features = Tensor::<2>::from_data(data, ops.device());
     let rows = table.extend(&[9; 4][..rows], &slots[64..]);
     let start = Instant::now();
-    let outputs = head.pass(&features, &rows, pool.layer(0)).unwrap();
+    let embedded = ops.embed(head.embedding(), &rows.tokens).unwrap();
+    let outputs = head
+        .pass(&features, embedded, &rows, pool.layer(0))
+        .unwrap();
     let logits = head.logits(&outputs).unwrap();
     black_box(pollster::block_on(ops.top_k(&logits, 4)).unwrap());
     start.elapsed()

@@ -348,7 +348,8 @@ pub fn logits(head: &dyn Head, target: &Transformer) -> Vec<f32> {
     let mut table = Table::default();
     let rows = table.extend(&[5, 6, 90, 5], &slots);
     let fused = head.fuse(&features).unwrap();
-    let outputs = head.pass(&fused, &rows, pool.layer(0)).unwrap();
+    let embedded = ops.embed(head.embedding(), &rows.tokens).unwrap();
+    let outputs = head.pass(&fused, embedded, &rows, pool.layer(0)).unwrap();
     let logits = head.logits(&outputs).unwrap();
     pollster::block_on(ops.read(logits)).unwrap()
 }

@@ -75,6 +75,8 @@ struct Recording {
     inner: Box<Eagle>,
     /// Texts shorter than this are not worth a pass.
     dear: usize,
+    /// What passes cost after longer ones.
+    price: f32,
     log: Log,
 }
 
@@ -91,7 +93,10 @@ impl Drafter for Recording {
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
         let log = self.log.clone();
-        let price = if context.len() < self.dear { 1.5 } else { 0.0 };
+        let price = match context.len() < self.dear {
+            true => 1.5,
+            false => self.price,
+        };
         Box::pin(async move {
             let budget = Budget { price, ..budget };
             let tree = self.inner.propose(context, budget).await?;
@@ -108,15 +113,61 @@ impl Drafter for Recording {
 }
 
 fn record(target: &Arc<Transformer>, kind: Kind, prompt: &[u32], max: usize, dear: usize) -> Log {
+    let drafter = eagle(kind, 5, target);
+    recorded(target, drafter, prompt, max, dear, 0.0)
+}
+
+fn recorded(
+    target: &Arc<Transformer>,
+    inner: Box<Eagle>,
+    prompt: &[u32],
+    max: usize,
+    dear: usize,
+    price: f32,
+) -> Log {
     let log = Log::default();
     let recording = Recording {
-        inner: eagle(kind, 5, target),
+        inner,
         dear,
+        price,
         log: log.clone(),
     };
-    let greedy = Sampling::default();
-    decode(target, prompt, options(&greedy, max, Box::new(recording)));
+    let mut options = options(&Sampling::default(), max, Box::new(recording));
+    options.budget.nodes = 30;
+    decode(target, prompt, options);
     log
+}
+
+/// Where passes are free, trees of a fixed shape never leave the device; where they have a
+/// price, however small, each level is looked at.
+#[test]
+fn trees_of_a_fixed_shape_are_the_same_with_and_without_a_look_at_each_level() {
+    let target = Tiny::new("llama", 3).load(Dtype::F32);
+    let chain = Growth {
+        top_k: 1,
+        depth: 3,
+        nodes: 9,
+    };
+    // The last ranks are more than EAGLE-3's draft vocabulary has.
+    let wide: Shape = "0-9 00-05 90 000 0000 900".parse().unwrap();
+    let shape: Shape = published::EAGLE1.parse().unwrap();
+    for kind in KINDS {
+        for shaping in [
+            Shaping::from(chain),
+            shape.clone().into(),
+            wide.clone().into(),
+        ] {
+            let trees = |price| {
+                let head = TinyHead::random(kind, 5).load(&target, Dtype::F32);
+                let drafter = Eagle::new("eagle", head, &target, shaping.clone()).unwrap();
+                let log = recorded(&target, Box::new(drafter), &[1, 2, 3, 4], 40, 0, price);
+                log.take()
+            };
+            let found = trees(0.0);
+            assert!(found.iter().any(|(_, tree)| tree.height() >= 3));
+            assert_eq!(found, trees(1e-30), "{kind:?} {shaping:?}");
+        }
+    }
 }
 
 #[test]
@@ -174,6 +225,7 @@ fn a_long_prompt_is_drafted_from_as_if_it_had_come_in_pieces() {
         let recording = Recording {
             inner: eagle(kind, 5, &target),
             dear: 0,
+            price: 0.0,
             log: log.clone(),
         };
         let greedy = Sampling::default();
@@ -208,6 +260,7 @@ fn what_a_resting_head_has_seen_is_not_run_again() {
                 let recording = Recording {
                     inner: eagle(kind, 5, &target),
                     dear: 400,
+                    price: 0.0,
                     log: log.clone(),
                 };
                 let greedy = Sampling::default();

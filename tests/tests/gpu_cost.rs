@@ -4,13 +4,15 @@
 
 use std::sync::Mutex;
 
-use eaglet_core::draft::Plain;
+use eaglet_core::draft::{Eagle, Growth, Plain, Shaping};
 use eaglet_core::ops::Counters;
 use eaglet_core::sample::Sampling;
+use eaglet_core::tree::{Shape, published};
 use eaglet_core::weights::Dtype;
 use eaglet_tests::decode::{decode, options};
 use eaglet_tests::devices::gpus;
 use eaglet_tests::drafters::Oracle;
+use eaglet_tests::heads::{Kind, TinyHead};
 use eaglet_tests::tiny::{LAYERS, Tiny, VOCAB};
 
 /// Dispatches of a layer, at most.
@@ -55,6 +57,35 @@ fn a_greedy_round_is_few_dispatches_and_one_readback() {
                 // Rows and tokens.
                 assert_eq!(uploads, 2 * rounds, "{name} {architecture}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_tree_of_a_fixed_shape_is_drafted_with_one_readback() {
+    let _alone = ALONE.lock().unwrap();
+    let chain = Growth {
+        top_k: 1,
+        depth: 4,
+        nodes: 4,
+    };
+    let shape: Shape = published::EAGLE1.parse().unwrap();
+    for gpu in gpus() {
+        let target = Tiny::new("llama", 2).load_on(&gpu.ops, Dtype::F32);
+        for shaping in [Shaping::from(chain), shape.clone().into()] {
+            let head = TinyHead::random(Kind::Eagle3, 4).load(&target, Dtype::F32);
+            let drafter = Eagle::new("eagle", head, &target, shaping).unwrap();
+            let mut options = options(&Sampling::default(), 20, Box::new(drafter));
+            options.budget.nodes = 25;
+            let stats = decode(&target, &[9, 8, 7], options).stats;
+            let (rounds, name) = (stats.rounds as u64, &gpu.name);
+            assert!(stats.drafted_tokens as u64 > 2 * rounds, "{name}");
+            // The draft's and the verdict's; nothing is drafted before the end.
+            let readbacks = stats.asked.readbacks;
+            assert!(
+                (rounds + 1..=2 * rounds).contains(&readbacks),
+                "{name}: {readbacks}"
+            );
         }
     }
 }

@@ -36,7 +36,8 @@ fn run(
         rows.push(token, slots[i], table, i as u32 + 1, &[]);
     }
     let fused = head.fuse(features).unwrap();
-    let outputs = head.pass(&fused, &rows, pool.layer(0)).unwrap();
+    let embedded = ops.embed(head.embedding(), tokens).unwrap();
+    let outputs = head.pass(&fused, embedded, &rows, pool.layer(0)).unwrap();
     let last = ops.select(&outputs, &[count as u32 - 1]).unwrap();
     let read = |t| pollster::block_on(ops.read(t)).unwrap();
     (read(last.clone()), read(head.logits(&last).unwrap()))

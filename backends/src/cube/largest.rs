@@ -65,8 +65,9 @@ pub fn argmax(logits: &[f32], found: &mut [u32], width: usize, #[comptime] units
 }
 
 /// For each row of `logits`, `[rows, width]`: its `k` largest values, largest first and
-/// equal ones by rising index, as pairs of an index and the bits of a log-softmax. NaN is
-/// not among them, and leaves no row a probability. A workgroup of `units` a row; `k` is at most `width`.
+/// equal ones by rising index, as the bits of an index, which is a whole number or -1 where
+/// there are no more, and of a log-softmax. NaN is not among them, and leaves no row a
+/// probability. A workgroup of `units` a row; `k` is at most `width`.
 #[cube(launch_unchecked)]
 pub fn top_k(logits: &[f32], found: &mut [u32], width: usize, k: usize, #[comptime] units: usize) {
     let unit = UNIT_POS as usize;
@@ -129,7 +130,11 @@ pub fn top_k(logits: &[f32], found: &mut [u32], width: usize, k: usize, #[compti
             chosen_value[0] = first;
             chosen_index[0] = index;
             let to = (CUBE_POS * k + rank) * 2;
-            found[to] = index;
+            let mut place = f32::cast_from(index);
+            if index == NONE {
+                place = f32::new(-1.0);
+            }
+            found[to] = u32::reinterpret(place);
             // As bits: no arithmetic is sure to keep one that is not a number.
             let mut chance = u32::reinterpret(first - log_sum);
             if nan != 0u32 {
@@ -158,4 +163,32 @@ pub fn top_k(logits: &[f32], found: &mut [u32], width: usize, k: usize, #[compti
         }
         sync_cube();
     }
+}
+
+/// The tokens of candidates: of those at `places` in `found`, which holds pairs as [`top_k`]
+/// leaves them; `ids` are the tokens of indices, if `mapped`. Where there is no candidate,
+/// token 0.
+#[cube(launch_unchecked)]
+pub fn token_ids(
+    found: &[f32],
+    places: &[u32],
+    ids: &[f32],
+    tokens: &mut [u32],
+    count: usize,
+    known: usize,
+    #[comptime] mapped: bool,
+) {
+    let item = ABSOLUTE_POS;
+    if item >= count {
+        terminate!();
+    }
+    let index = u32::cast_from(found[places[item] as usize * 2].max(0.0));
+    let mut token = index;
+    if mapped {
+        token = 0u32;
+        if (index as usize) < known {
+            token = u32::cast_from(ids[index as usize]);
+        }
+    }
+    tokens[item] = token;
 }

@@ -246,8 +246,19 @@ impl<K: Kind> Ops for CubeOps<K> {
         Box::pin(self.run_argmax(logits))
     }
 
-    fn top_k<'a>(&'a self, logits: &'a Tensor<2>, k: usize) -> Async<'a, Vec<Vec<(u32, f32)>>> {
-        Box::pin(self.run_top_k(logits, k))
+    fn candidates(&self, logits: &Tensor<2>, k: usize) -> Result<Tensor<2>> {
+        self.run_candidates(logits, k)
+    }
+
+    fn embed_candidates(
+        &self,
+        table: &Weight,
+        candidates: &Tensor<2>,
+        places: &[u32],
+        ids: Option<&Tensor<2>>,
+    ) -> Result<Tensor<2>> {
+        let tokens = self.run_token_ids(candidates, places, ids)?;
+        self.embed_ids(table.packed()?, &tokens, places.len())
     }
 
     fn read(&self, x: Tensor<2>) -> Async<'_, Vec<f32>> {

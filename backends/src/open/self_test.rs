@@ -220,6 +220,15 @@ async fn choices(ops: &dyn Ops, reference: &dyn Ops) -> Result<()> {
         return Err(wrong("top-k", &format!("{ids:?}, not {known_ids:?}")));
     }
     compare("log-softmax", &logs, &known_logs)?;
+    let drafted = async |ops: &dyn Ops| {
+        let on = On(ops);
+        let found = ops.candidates(&on.matrix(21, 3, OUTPUTS), 5)?;
+        let table = on.weight(Dtype::F32)?;
+        on.read(ops.embed_candidates(&table, &found, &[14, 0, 6], None)?)
+            .await
+    };
+    let what = "embedded candidates";
+    compare(what, &drafted(ops).await?, &drafted(reference).await?)?;
     let pick = async |ops: &dyn Ops| {
         let on = On(ops);
         let x = ops.select(&on.matrix(22, 5, INPUTS), &[4, 0, 4])?;

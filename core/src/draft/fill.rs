@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::tree::{Shape, Tree};
 
 /// Fills a shape. `first` are the root's candidates; `expand` gives those of the nodes
-/// of a level that have children, in one pass. Where there are fewer candidates than the
+/// of a level that have children, in one pass; it is told what the shape calls them, too. Where there are fewer candidates than the
 /// shape has children, or no room in the budget, nodes are left out with all below them,
 /// and so is a level that is not worth the budget's price.
 pub(super) async fn fill(
@@ -13,7 +13,7 @@ pub(super) async fn fill(
     first: Candidates,
     shape: &Shape,
     budget: Budget,
-    mut expand: impl AsyncFnMut(&Tree, &[usize]) -> Result<Vec<Candidates>>,
+    mut expand: impl AsyncFnMut(&Tree, &[usize], &[usize]) -> Result<Vec<Candidates>>,
 ) -> Result<Tree> {
     let mut tree = Tree::new(root);
     // The tree's node of each of the shape's.
@@ -25,12 +25,14 @@ pub(super) async fn fill(
     for depth in 1..=shape.height().min(budget.depth) {
         if depth > 1 {
             let inner = shape.level(depth - 1).filter(|&node| !shape.is_leaf(node));
-            expanded = inner.filter_map(|node| nodes[node]).collect();
+            let inner = inner.filter_map(|place| Some((nodes[place]?, place)));
+            let places: Vec<usize>;
+            (expanded, places) = inner.unzip();
             let mass: f32 = expanded.iter().map(|&node| chances[node]).sum();
             if expanded.is_empty() || mass < budget.price {
                 break;
             }
-            candidates = expand(&tree, &expanded).await?;
+            candidates = expand(&tree, &expanded, &places).await?;
         }
         for node in shape.level(depth) {
             let parent = nodes[shape.parent(node)];
@@ -66,7 +68,7 @@ mod tests {
 
     fn filled(shape: &Shape, budget: Budget) -> (Tree, Vec<usize>) {
         let mut passes = Vec::new();
-        let tree = now(fill(7, ranked(0), shape, budget, async |tree, nodes| {
+        let tree = now(fill(7, ranked(0), shape, budget, async |tree, nodes, _| {
             passes.push(nodes.len());
             Ok(nodes.iter().map(|&node| ranked(tree.depth(node))).collect())
         }));
@@ -98,7 +100,7 @@ mod tests {
         assert_eq!((tree.len(), passes.len()), (1, 0));
         let few = || vec![(1, -0.5), (2, -1.0)];
         let room = Budget::new(25, 5);
-        let tree = now(fill(7, few(), &shape, room, async |_, nodes| {
+        let tree = now(fill(7, few(), &shape, room, async |_, nodes, _| {
             Ok(vec![few(); nodes.len()])
         }));
         // Ranks 2 and 3 are not there: of 4/8/8/3/2 nodes 2/4/5/2/2 are left.
@@ -110,7 +112,7 @@ mod tests {
         assert_eq!((passes.len(), tree.height()), (2, 3));
         let (tree, passes) = filled(&shape, Budget { price: 9.0, ..room });
         assert_eq!((passes.len(), tree.height()), (0, 1));
-        let none = fill(7, vec![], &shape, room, async |_, _| Ok(vec![]));
+        let none = fill(7, vec![], &shape, room, async |_, _, _| Ok(vec![]));
         assert_eq!(now(none).unwrap(), Tree::new(7));
     }
 }

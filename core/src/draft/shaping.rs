@@ -49,6 +49,19 @@ pub enum Shaping {
 }
 
 impl Shaping {
+    /// The shape that a tree gets whatever its tokens are, if there is one: a chain where a
+    /// node has one child, and so nothing to choose from.
+    pub(super) fn fixed(&self, budget: Budget) -> Option<Shape> {
+        match self {
+            Self::Static(shape) => Some(shape.clone()),
+            Self::Dynamic(growth) if growth.top_k == 1 => {
+                let growth = growth.within(budget);
+                Some(Shape::chain(growth.depth.min(growth.nodes)))
+            }
+            Self::Dynamic(_) => None,
+        }
+    }
+
     /// How many candidates of a node are asked for at most.
     pub(super) fn width(&self) -> usize {
         match self {

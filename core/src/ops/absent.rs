@@ -81,6 +81,15 @@ pub(super) async fn read(_: Tensor<2>) -> Result<Vec<f32>> {
     absent()
 }
 
-pub(super) async fn top_k(_: &Tensor<2>, _: usize) -> Result<Vec<Vec<(u32, f32)>>> {
+pub(super) fn candidates(_: &Tensor<2>, _: usize) -> Result<Tensor<2>> {
+    absent()
+}
+
+pub(super) fn embed_candidates(
+    _: &Weight,
+    _: &Tensor<2>,
+    _: &[u32],
+    _: Option<&Tensor<2>>,
+) -> Result<Tensor<2>> {
     absent()
 }

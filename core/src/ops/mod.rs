@@ -10,6 +10,7 @@
 //! tokens of plain decoding. The default bodies promise it only as far as the burn
 //! backend does.
 
+mod candidates;
 mod counters;
 #[cfg_attr(target_family = "wasm", path = "absent.rs")]
 mod reference;
@@ -21,6 +22,7 @@ use std::pin::Pin;
 
 use burn::tensor::{DType, Device, Tensor};
 
+pub use candidates::lay_out;
 pub use counters::Counters;
 pub use reference::Reference;
 pub use rows::Rows;
@@ -176,10 +178,41 @@ pub trait Ops: Send + Sync {
         Box::pin(reference::argmax(logits))
     }
 
-    /// The `k` largest values of each row, largest first and equal ones by rising index,
-    /// as (index, log-softmax). One readback.
+    /// The `k` largest values of each row, one at least and not more than there are, largest
+    /// first and equal ones by rising index. They stay on the device: `[rows, 2 k]`, each an index
+    /// (below 2^24) and its log-softmax, and an index of -1 where a row has no more numbers.
+    fn candidates(&self, logits: &Tensor<2>, k: usize) -> Result<Tensor<2>> {
+        reference::candidates(logits, k)
+    }
+
+    /// Candidates as (index, log-softmax). One readback.
+    fn read_candidates(&self, found: Tensor<2>) -> Async<'_, Vec<Vec<(u32, f32)>>> {
+        let width = found.dims()[1];
+        Box::pin(async move { Ok(candidates::take_up(&self.read(found).await?, width)) })
+    }
+
+    /// [`Ops::candidates`], read back; `k` may be 0.
     fn top_k<'a>(&'a self, logits: &'a Tensor<2>, k: usize) -> Async<'a, Vec<Vec<(u32, f32)>>> {
-        Box::pin(reference::top_k(logits, k))
+        Box::pin(async move {
+            match k {
+                0 => Ok(vec![Vec::new(); logits.dims()[0]]),
+                _ => self.read_candidates(self.candidates(logits, k)?).await,
+            }
+        })
+    }
+
+    /// Rows of an embedding table for candidates that only the device knows: those at
+    /// `places` (row times k plus rank), `[places, hidden]`. `ids` (`[1, n]`, whole numbers)
+    /// are the tokens that indices stand for; without them indices are tokens. The row of a
+    /// candidate that is not there means nothing.
+    fn embed_candidates(
+        &self,
+        table: &Weight,
+        candidates: &Tensor<2>,
+        places: &[u32],
+        ids: Option<&Tensor<2>>,
+    ) -> Result<Tensor<2>> {
+        reference::embed_candidates(table, candidates, places, ids)
     }
 
     /// All values, row-major, on the host. One readback.

@@ -173,11 +173,34 @@ pub(super) async fn read(x: Tensor<2>) -> Result<Vec<f32>> {
         .map_err(|e| Error::Device(format!("{e:?}")))
 }
 
-pub(super) async fn top_k(logits: &Tensor<2>, k: usize) -> Result<Vec<Vec<(u32, f32)>>> {
-    let width = logits.dims()[1];
-    let values = read(logits.clone()).await?;
-    let rows = values.chunks_exact(width);
-    Ok(rows
+/// Waits for the device: this body is what others are compared with, and is not fast.
+pub(super) fn candidates(logits: &Tensor<2>, k: usize) -> Result<Tensor<2>> {
+    let [rows, width] = logits.dims();
+    let k = k.clamp(1, width);
+    let values: Vec<f32> = logits.to_data().iter().collect();
+    let found: Vec<_> = values
+        .chunks_exact(width)
         .map(|row| sample::top_k(row, k, sample::log_sum_exp(row)))
-        .collect())
+        .collect();
+    let data = TensorData::new(super::lay_out(&found, k), [rows, 2 * k]);
+    Ok(Tensor::from_data(data, &logits.device()))
+}
+
+pub(super) fn embed_candidates(
+    table: &Weight,
+    candidates: &Tensor<2>,
+    places: &[u32],
+    ids: Option<&Tensor<2>>,
+) -> Result<Tensor<2>> {
+    let device = candidates.device();
+    let at: Vec<u32> = places.iter().map(|place| 2 * place).collect();
+    let all = candidates.clone().reshape([-1]);
+    let found: Tensor<1> = all.select(0, indices(&at, &device));
+    let mut found = found.clamp_min(0.0).int();
+    if let Some(ids) = ids {
+        let ids: Tensor<1> = ids.clone().reshape([-1]);
+        found = ids.select(0, found).int();
+    }
+    let table = table.packed::<Tensor<2>>()?;
+    Ok(table.clone().select(0, found))
 }

@@ -60,6 +60,18 @@ impl Shape {
         Ok(Self { nodes })
     }
 
+    /// A chain of `length` likeliest children.
+    pub fn chain(length: usize) -> Self {
+        let node = |depth: usize| Node {
+            parent: depth.saturating_sub(1),
+            rank: 0,
+            depth,
+        };
+        Self {
+            nodes: (0..=length).map(node).collect(),
+        }
+    }
+
     /// The number of nodes, the root included; never 0.
     #[allow(clippy::len_without_is_empty)] // A tree has a root.
     pub fn len(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use cubecl::prelude::*;
+use cubecl::server::Handle;
 use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::Norm;
 use half::f16;
@@ -22,15 +23,26 @@ impl<K: Kind> CubeOps<K> {
             )));
         }
         let ids = self.gpu.upload(bytemuck::cast_slice(tokens))?;
-        let y = self.room(tokens.len(), table.inputs)?;
+        self.embed_ids(table, &ids, tokens.len())
+    }
+
+    /// Rows of a table for `tokens` ids in a buffer. The row of an id that is not in the
+    /// table means nothing.
+    pub(in crate::cube) fn embed_ids(
+        &self,
+        table: &Packed,
+        ids: &Handle,
+        tokens: usize,
+    ) -> Result<Tensor<2>> {
+        let y = self.room(tokens, table.inputs)?;
         for part in &table.parts {
-            let (count, dim) = self.gpu.spread(tokens.len() * table.packets());
+            let (count, dim) = self.gpu.spread(tokens * table.packets());
             let Part { first, outputs, .. } = *part;
-            let sizes = TableLaunch::new(tokens.len(), table.packets(), outputs, first);
+            let sizes = TableLaunch::new(tokens, table.packets(), outputs, first);
             let scales = part.scales.as_ref().unwrap_or(&part.packets);
             macro_rules! launch {
                 ($weight:ty, $scale:ty) => {
-                    // SAFETY: ids were checked; the kernel stays inside the table.
+                    // SAFETY: the kernel stays inside the table, whatever the ids are.
                     unsafe {
                         gather::embed::launch_unchecked::<$weight, $scale, K::Runtime>(
                             &self.gpu.client,
@@ -38,7 +50,7 @@ impl<K: Kind> CubeOps<K> {
                             dim,
                             whole(&part.packets, size_of::<$weight>()),
                             whole(scales, size_of::<$scale>()),
-                            whole(&ids, 4),
+                            whole(ids, 4),
                             arg(&y),
                             sizes,
                             table.storage,

@@ -2,7 +2,8 @@
 
 use burn::tensor::Tensor;
 use cubecl::prelude::*;
-use eaglet_core::error::Result;
+use cubecl::server::Handle;
+use eaglet_core::error::{Error, Result};
 
 use super::whole;
 use crate::cube::CubeOps;
@@ -38,18 +39,15 @@ impl<K: Kind> CubeOps<K> {
         Ok(words.as_chunks().0.iter().map(pick).collect())
     }
 
-    pub(in crate::cube) async fn run_top_k(
+    pub(in crate::cube) fn run_candidates(
         &self,
         logits: &Tensor<2>,
         k: usize,
-    ) -> Result<Vec<Vec<(u32, f32)>>> {
+    ) -> Result<Tensor<2>> {
         let [rows, width] = logits.dims();
-        let k = k.min(width);
-        if k == 0 {
-            return Ok(vec![Vec::new(); rows]);
-        }
+        let k = k.clamp(1, width);
         let logits = self.buffer(logits)?;
-        let found = self.gpu.reserve(rows * k * 2 * 4)?;
+        let found = self.room(rows, 2 * k)?;
         let units = self.gpu.limits.units;
         self.gpu.count_dispatches(1);
         // SAFETY: a workgroup a row; `2 k` words of `found` each.
@@ -59,20 +57,51 @@ impl<K: Kind> CubeOps<K> {
                 CubeCount::new_1d(rows as u32),
                 CubeDim::new_1d(units),
                 arg(&logits),
-                whole(&found, 4),
+                whole(&found.handle, 4),
                 width,
                 k,
                 units as usize,
             );
         }
-        let words = self.words(found).await?;
-        let row = |row: &[u32]| {
-            let pairs = row.as_chunks::<2>().0.iter();
-            let known = pairs.filter(|[index, _]| *index != NONE);
-            known
-                .map(|&[index, value]| (index, f32::from_bits(value)))
-                .collect()
-        };
-        Ok(words.chunks_exact(2 * k).map(row).collect())
+        Ok(K::wrap(found))
+    }
+
+    /// The tokens at `places` of what [`CubeOps::run_candidates`] found.
+    pub(in crate::cube) fn run_token_ids(
+        &self,
+        found: &Tensor<2>,
+        places: &[u32],
+        ids: Option<&Tensor<2>>,
+    ) -> Result<Handle> {
+        let [rows, width] = found.dims();
+        if let Some(place) = places.iter().find(|&&at| at as usize >= rows * width / 2) {
+            return Err(Error::Device(format!(
+                "candidate {place} of {} was asked for",
+                rows * width / 2
+            )));
+        }
+        let found = self.buffer(found)?;
+        let map = ids.map(|ids| self.buffer(ids)).transpose()?;
+        let known = ids.map_or(0, |ids| ids.dims()[1]);
+        let at = self.gpu.upload(bytemuck::cast_slice(places))?;
+        let tokens = self.gpu.reserve(places.len() * 4)?;
+        let (count, dim) = self.gpu.spread(places.len());
+        self.gpu.count_dispatches(1);
+        // SAFETY: places were checked, and the kernel looks no further than `known` ids.
+        unsafe {
+            largest::token_ids::launch_unchecked::<K::Runtime>(
+                &self.gpu.client,
+                count,
+                dim,
+                arg(&found),
+                whole(&at, 4),
+                arg(map.as_ref().unwrap_or(&found)),
+                whole(&tokens, 4),
+                places.len(),
+                known,
+                ids.is_some(),
+            );
+        }
+        Ok(tokens)
     }
 }

@@ -10,7 +10,7 @@ use crate::cube::{CubeOps, Cuda};
 use crate::open::On;
 
 /// All of `#[cube(launch_unchecked)]`.
-pub const KERNELS: [&str; 12] = [
+pub const KERNELS: [&str; 13] = [
     "attend",
     "clear",
     "copy_into",
@@ -22,6 +22,7 @@ pub const KERNELS: [&str; 12] = [
     "rotate",
     "select_rows",
     "argmax",
+    "token_ids",
     "top_k",
 ];
 
@@ -111,7 +112,12 @@ fn attention(on: &On<'_>, dim: usize, dtype: DType, normed: bool) {
 fn rest(on: &On<'_>) {
     let logits = on.matrix(21, 3, 1003);
     pollster::block_on(on.0.argmax(&logits)).unwrap();
-    pollster::block_on(on.0.top_k(&logits, 5)).unwrap();
+    let found = on.0.candidates(&logits, 5).unwrap();
+    let table = on.weight(Dtype::Q4).unwrap();
+    for ids in [None, Some(&logits)] {
+        let rows = on.0.embed_candidates(&table, &found, &[0, 7], ids);
+        read(on, rows.unwrap()).unwrap();
+    }
     let x = on.0.select(&on.matrix(22, 5, INPUTS), &[4, 0]).unwrap();
     let wide = on.0.concat(&[x.clone(), x.clone()], 1).unwrap();
     read(on, wide).unwrap();

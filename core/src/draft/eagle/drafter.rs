@@ -24,8 +24,8 @@ use crate::tree::Tree;
 /// features; what a tree added is dropped with the round.
 pub struct Eagle {
     name: &'static str,
-    head: Rc<dyn Head>,
-    ops: Arc<dyn Ops>,
+    pub(super) head: Rc<dyn Head>,
+    pub(super) ops: Arc<dyn Ops>,
     pub(super) shaping: Shaping,
     /// Tokens of the target.
     vocab: usize,
@@ -96,18 +96,25 @@ impl Eagle {
         let tokens = &context[first + 1..first + 1 + count];
         let slots = self.cache.reserve(count)?;
         let rows = self.pairs.extend(tokens, &slots);
-        let outputs = self.head.pass(features, &rows, self.cache.layer(0))?;
+        let embedded = self.ops.embed(self.head.embedding(), tokens)?;
+        let layer = self.cache.layer(0);
+        let outputs = self.head.pass(features, embedded, &rows, layer)?;
         self.ops.select(&outputs, &[count as u32 - 1])
     }
 
     /// The likeliest tokens after each output of a level.
     async fn candidates(&self, level: &Level) -> Result<Vec<Candidates>> {
         let logits = self.head.logits(&level.outputs)?;
-        let mut all = self.ops.top_k(&logits, self.shaping.width()).await?;
+        let all = self.ops.top_k(&logits, self.shaping.width()).await?;
+        Ok(self.named(all))
+    }
+
+    /// Candidates by the target's ids.
+    pub(super) fn named(&self, mut all: Vec<Candidates>) -> Vec<Candidates> {
         for (index, _) in all.iter_mut().flatten() {
             *index = self.head.token(*index);
         }
-        Ok(all)
+        all
     }
 
     /// Logits of all the target's tokens after each output of a level; those that the
@@ -156,10 +163,24 @@ impl Eagle {
         tree: &Tree,
         frontier: &[usize],
     ) -> Result<()> {
+        let tokens: Vec<u32> = frontier.iter().map(|&node| tree.token(node)).collect();
+        let embedded = self.ops.embed(self.head.embedding(), &tokens)?;
+        self.descend(level, tree, frontier, embedded)
+    }
+
+    /// The same for nodes whose tokens are `embedded` already: `[nodes, hidden]`.
+    pub(super) fn descend(
+        &mut self,
+        level: &mut Level,
+        tree: &Tree,
+        frontier: &[usize],
+        embedded: Tensor<2>,
+    ) -> Result<()> {
         let slots = self.cache.reserve(frontier.len())?;
         level.borrowed.extend(&slots);
         let (features, rows) = level.rows(&*self.ops, &self.pairs, tree, frontier, &slots)?;
-        level.outputs = self.head.pass(&features, &rows, self.cache.layer(0))?;
+        let layer = self.cache.layer(0);
+        level.outputs = self.head.pass(&features, embedded, &rows, layer)?;
         self.passes += 1;
         level.nodes = frontier.to_vec();
         Ok(())
@@ -181,9 +202,14 @@ impl Eagle {
     }
 
     async fn plant(&mut self, root: u32, budget: Budget, level: &mut Level) -> Result<Tree> {
-        let first = self.candidates(level).await?.pop().unwrap_or_default();
         let shaping = self.shaping.clone();
-        let expand = async |tree: &Tree, frontier: &[usize]| {
+        if budget.price == 0.0
+            && let Some(shape) = shaping.fixed(budget)
+        {
+            return self.plant_in(&shape, root, budget, level).await;
+        }
+        let first = self.candidates(level).await?.pop().unwrap_or_default();
+        let mut expand = async |tree: &Tree, frontier: &[usize]| {
             self.expand(level, tree, frontier)?;
             self.candidates(level).await
         };
@@ -191,7 +217,11 @@ impl Eagle {
             Shaping::Dynamic(growth) => {
                 grow(root, first, growth.within(budget), budget.price, expand).await
             }
-            Shaping::Static(shape) => fill(root, first, shape, budget, expand).await,
+            Shaping::Static(shape) => {
+                let expand =
+                    async |tree: &Tree, nodes: &[usize], _: &[usize]| expand(tree, nodes).await;
+                fill(root, first, shape, budget, expand).await
+            }
         }
     }
 }
@@ -199,9 +229,9 @@ impl Eagle {
 /// The outputs that the next level of a tree goes on from.
 pub(super) struct Level {
     /// `[nodes, hidden]`
-    outputs: Tensor<2>,
+    pub(super) outputs: Tensor<2>,
     /// The nodes of the rows of `outputs`.
-    nodes: Vec<usize>,
+    pub(super) nodes: Vec<usize>,
     /// The slot of every node that was expanded.
     slots: HashMap<usize, u32>,
     /// The same, in the order in which they were taken from the cache.

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::Head;
 use super::layer::Layer;
+use super::{DraftIds, Head};
 use crate::error::Result;
 use crate::model::Features;
 use crate::ops::{Heads, KvLayer, Linear, Norm, Rows, Weight};
@@ -33,15 +33,19 @@ impl Head for Eagle1 {
         self.layer.ops.norm(&features.last, &self.final_norm)
     }
 
+    fn embedding(&self) -> &Weight {
+        &self.embedding
+    }
+
     fn pass(
         &self,
         features: &Tensor<2>,
+        embedded: Tensor<2>,
         rows: &Rows<'_>,
         cache: &mut KvLayer,
     ) -> Result<Tensor<2>> {
         let ops = &*self.layer.ops;
-        let embeddings = ops.embed(&self.embedding, &rows.tokens)?;
-        let pairs = ops.concat(&[embeddings, features.clone()], 1)?;
+        let pairs = ops.concat(&[embedded, features.clone()], 1)?;
         // No norm before attention: the first layer of these heads has none.
         let x = ops.norm_linear(&pairs, None, &self.fc)?;
         self.layer.pass(&x, x.clone(), rows, cache)
@@ -51,7 +55,7 @@ impl Head for Eagle1 {
         self.layer.ops.norm_linear(outputs, None, &self.head)
     }
 
-    fn token(&self, index: u32) -> u32 {
-        index
+    fn ids(&self) -> Option<&DraftIds> {
+        None
     }
 }

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::Head;
 use super::layer::Layer;
+use super::{DraftIds, Head};
 use crate::error::{Error, Result};
 use crate::model::Features;
 use crate::ops::{Heads, KvLayer, Linear, Norm, Rows, Weight};
@@ -28,8 +28,8 @@ pub struct Eagle3 {
     pub(super) norm: Norm,
     /// `[draft vocab, hidden]`
     pub(super) head: Linear,
-    /// The target's id of each draft id; `None` where they are the same.
-    pub(super) ids: Option<Vec<u32>>,
+    /// `None` where it drafts all of the target's tokens.
+    pub(super) ids: Option<DraftIds>,
 }
 
 impl Head for Eagle3 {
@@ -67,17 +67,21 @@ impl Head for Eagle3 {
         ops.norm_linear(&all, norm, &self.fc)
     }
 
+    fn embedding(&self) -> &Weight {
+        &self.embedding
+    }
+
     fn pass(
         &self,
         features: &Tensor<2>,
+        embedded: Tensor<2>,
         rows: &Rows<'_>,
         cache: &mut KvLayer,
     ) -> Result<Tensor<2>> {
         let ops = &*self.layer.ops;
-        let embeddings = ops.embed(&self.embedding, &rows.tokens)?;
-        let embeddings = ops.norm(&embeddings, &self.embedding_norm)?;
+        let embedded = ops.norm(&embedded, &self.embedding_norm)?;
         let normed = ops.norm(features, &self.feature_norm)?;
-        let pairs = ops.concat(&[embeddings, normed.clone()], 1)?;
+        let pairs = ops.concat(&[embedded, normed.clone()], 1)?;
         let residual = match self.norm_before_residual {
             true => normed,
             false => features.clone(),
@@ -94,10 +98,7 @@ impl Head for Eagle3 {
         self.layer.ops.norm_linear(outputs, norm, &self.head)
     }
 
-    fn token(&self, index: u32) -> u32 {
-        match &self.ids {
-            Some(ids) => ids[index as usize],
-            None => index,
-        }
+    fn ids(&self) -> Option<&DraftIds> {
+        self.ids.as_ref()
     }
 }

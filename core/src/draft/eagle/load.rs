@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::config::HeadConfig;
 use super::layer::Layer;
-use super::{Eagle1, Eagle3, Head, names};
+use super::{DraftIds, Eagle1, Eagle3, Head, names};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Transformer, rotary_table};
 use crate::ops::{Heads, Linear, Norm, Weight};
@@ -137,6 +137,8 @@ impl Loader<'_> {
         };
         let taps = self.taps()?;
         let ids = draft_ids(&mut self.file, vocab, all)?;
+        let device = self.target.ops().device();
+        let ids = ids.map(|ids| DraftIds::new(ids, device));
         let embedding = match self.file.shape("embed_tokens.weight") {
             Some(_) => self.weight(&["embed_tokens.weight"], &[all], hidden)?,
             None if hidden == wide => self.target.embedding().clone(),

@@ -6,10 +6,12 @@
 //! drafts. Papers: EAGLE (Li et al. 2024), EAGLE-2 (2024), EAGLE-3 (2025).
 
 mod config;
+mod draft_ids;
 mod drafter;
 mod eagle1;
 mod eagle3;
 mod grow;
+mod in_shape;
 mod layer;
 mod load;
 mod names;
@@ -20,6 +22,7 @@ mod save;
 mod values;
 mod waiting;
 
+pub use draft_ids::DraftIds;
 pub use drafter::Eagle;
 pub use eagle1::Eagle1;
 pub use eagle3::Eagle3;
@@ -33,7 +36,7 @@ use burn::tensor::Tensor;
 
 use crate::error::Result;
 use crate::model::Features;
-use crate::ops::{Heads, KvLayer, Rows};
+use crate::ops::{Heads, KvLayer, Rows, Weight};
 
 /// A head's network. Widths are those of the head: `hidden` is its own.
 pub trait Head {
@@ -46,14 +49,28 @@ pub trait Head {
     /// The target's features as the head takes them: `[rows, hidden]`.
     fn fuse(&self, features: &Features) -> Result<Tensor<2>>;
 
-    /// One pass over pairs of features (`[rows, hidden]`, fused or its own outputs) and
-    /// tokens; writes the rows' slots of its cache and returns `[rows, hidden]`.
-    fn pass(&self, features: &Tensor<2>, rows: &Rows<'_>, cache: &mut KvLayer)
-    -> Result<Tensor<2>>;
+    /// The table of what it sees of tokens, the target's ids: `[vocab, hidden]`.
+    fn embedding(&self) -> &Weight;
+
+    /// One pass over pairs of features (fused or its own outputs) and embedded tokens,
+    /// `[rows, hidden]` each. Writes the rows' slots of its cache, does not look at their
+    /// tokens, and returns `[rows, hidden]`.
+    fn pass(
+        &self,
+        features: &Tensor<2>,
+        embedded: Tensor<2>,
+        rows: &Rows<'_>,
+        cache: &mut KvLayer,
+    ) -> Result<Tensor<2>>;
 
     /// Logits over its own vocabulary, `[rows, draft vocab]`.
     fn logits(&self, outputs: &Tensor<2>) -> Result<Tensor<2>>;
 
+    /// Its own vocabulary, if that is not the target's.
+    fn ids(&self) -> Option<&DraftIds>;
+
     /// The target's id of a token of its own vocabulary.
-    fn token(&self, index: u32) -> u32;
+    fn token(&self, index: u32) -> u32 {
+        self.ids().map_or(index, |ids| ids.token(index))
+    }
 }

@@ -123,7 +123,8 @@ async fn follow(
     let slots = pool.reserve(pairs)?;
     let mut table = Table::default();
     let rows = table.extend(&tokens[1..], &slots);
-    let outputs = head.pass(&head.fuse(&features)?, &rows, pool.layer(0))?;
+    let embedded = ops.embed(head.embedding(), &rows.tokens)?;
+    let outputs = head.pass(&head.fuse(&features)?, embedded, &rows, pool.layer(0))?;
     let best = ops.argmax(&head.logits(&outputs)?).await?;
     let token = |index: Option<u32>| index.map(|i| head.token(i)).ok_or_else(not_a_number);
     best.into_iter().map(token).collect()
