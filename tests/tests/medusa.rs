@@ -123,7 +123,7 @@ fn a_pass_of_the_heads_is_counted_where_they_ran() {
     let mut medusa = Medusa::new(heads, growth);
     let mut passes = |context: &[u32], nodes| {
         pollster::block_on(medusa.propose(context, Budget::new(nodes, nodes))).unwrap();
-        let passes = medusa.passes();
+        let passes = medusa.passes().unwrap();
         let features = Features {
             last: Tensor::zeros([1, HIDDEN], target.ops().device()),
             taps: Vec::new(),

@@ -5,13 +5,17 @@
 use std::sync::Arc;
 
 use eaglet_backends::cpu::CpuOps;
-use eaglet_core::draft::{Eagle, Growth, Lookahead, LookaheadOptions, Plain};
+use eaglet_core::draft::{
+    Drafter, Eagle, Growth, Lookahead, LookaheadOptions, Medusa, NgramOptions, Plain, SmallModel,
+    Union,
+};
 use eaglet_core::engine::{CostTable, Sizing, Stats};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::sample::Sampling;
 use eaglet_core::weights::Dtype;
 use eaglet_tests::decode::{answer, decode, options, session};
 use eaglet_tests::heads::{Kind, TinyHead};
+use eaglet_tests::medusa::TinyMedusa;
 use eaglet_tests::tiny::Tiny;
 
 #[test]
@@ -45,6 +49,78 @@ fn a_context_smaller_than_the_widest_pass_is_measured_as_far_as_it_goes() {
     let mut session = session(&Arc::new(target.unwrap()), 1);
     let table = pollster::block_on(session.measure(1, 6)).unwrap();
     assert_eq!(table.widths().last().unwrap().0, 4);
+}
+
+/// Drafters with a network.
+fn networks(target: &Arc<Transformer>) -> Vec<Box<dyn Drafter>> {
+    let growth = Growth {
+        top_k: 3,
+        depth: 4,
+        nodes: 6,
+    };
+    let eagle = |kind| {
+        let head = TinyHead::random(kind, 4).load(target, Dtype::Q8);
+        Box::new(Eagle::new("eagle", head, target, growth).unwrap())
+    };
+    let heads = TinyMedusa::published(1).load(target, Dtype::Q8);
+    let ngrams = NgramOptions::default();
+    vec![
+        eagle(Kind::Eagle1),
+        eagle(Kind::Eagle3),
+        Box::new(Medusa::new(heads, growth)),
+        Box::new(SmallModel::new(target.clone(), target).unwrap()),
+        Box::new(Union::new(eagle(Kind::Eagle3), ngrams)),
+    ]
+}
+
+#[test]
+fn a_rehearsal_is_forgotten() {
+    let target = Tiny::new("llama", 2).load(Dtype::Q8);
+    let sampling = Sampling::default();
+    for index in 0..networks(&target).len() {
+        let answered = |rehearse: bool| {
+            let drafter = networks(&target).swap_remove(index);
+            let name = drafter.name();
+            let mut session = session(&target, 1);
+            session.open(options(&sampling, 40, drafter)).unwrap();
+            if rehearse {
+                pollster::block_on(session.rehearse()).unwrap();
+                session.check_integrity().unwrap();
+            }
+            let found = answer(&mut session, 0, &[9, 8, 7, 9, 8]);
+            let Stats {
+                drafted_tokens,
+                accepted_by_depth,
+                ..
+            } = found.stats;
+            (name, found.ids, drafted_tokens, accepted_by_depth)
+        };
+        assert_eq!(answered(true), answered(false));
+    }
+}
+
+#[test]
+fn a_rehearsed_pass_that_is_dearer_than_what_it_adds_is_never_run() {
+    let target = Tiny::new("llama", 2).load(Dtype::Q8);
+    let sampling = Sampling::default();
+    // The others run one pass for all levels, or add what takes none.
+    for index in [0, 1, 3] {
+        let drafted = |rehearse: bool| {
+            let drafter = networks(&target).swap_remove(index);
+            let mut options = options(&sampling, 40, drafter);
+            options.sizing = Sizing::Measured;
+            let mut session = session(&target, 1);
+            session.open(options).unwrap();
+            // Plain steps that take no time.
+            session.assume(CostTable::new(vec![(1, 1e-9), (16, 1e-9)]).unwrap());
+            if rehearse {
+                pollster::block_on(session.rehearse()).unwrap();
+            }
+            answer(&mut session, 0, &[9, 8, 7]).stats.drafted_tokens
+        };
+        let (with, without) = (drafted(true), drafted(false));
+        assert!(with < without, "{index}: {with} of {without}");
+    }
 }
 
 #[test]

@@ -146,6 +146,7 @@ impl Runtime {
         }
         if decode.is_sized(drafting) {
             self.costs.tell(&mut session, sequences, nodes)?;
+            pollster::block_on(session.rehearse())?;
         }
         Ok(session)
     }

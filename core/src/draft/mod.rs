@@ -115,10 +115,10 @@ pub trait Drafter {
         Box::pin(async { Ok((tree.await?, Drawn::default())) })
     }
 
-    /// How often its network ran for the last proposal, 0 for drafters without one: what
-    /// their time is worth.
-    fn passes(&self) -> usize {
-        0
+    /// How often its network ran for the last proposal, which is what its time is worth;
+    /// `None` for drafters without one.
+    fn passes(&self) -> Option<usize> {
+        None
     }
 
     /// Whether it keeps account itself of what is worth its time, by [`Budget::cost`]: it

@@ -140,8 +140,8 @@ impl Drafter for SmallModel {
         Box::pin(async move { Ok(self.draft(context, budget, None).await?.0) })
     }
 
-    fn passes(&self) -> usize {
-        self.passes
+    fn passes(&self) -> Option<usize> {
+        Some(self.passes)
     }
 
     fn sample<'a>(

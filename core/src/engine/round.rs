@@ -105,7 +105,7 @@ impl Session {
                     budget.nodes = 0;
                 }
                 let (tree, drawn) = sequence.propose(budget).await?;
-                passes += sequence.options.drafter.passes();
+                passes += sequence.options.drafter.passes().unwrap_or(0);
                 debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
                 drafted |= tree.len() > 1;
                 trees.push((index, tree, drawn));

@@ -87,6 +87,11 @@ impl Worth {
         };
     }
 
+    /// Begins with the seconds of one pass that a rehearsal took.
+    pub fn assume(&mut self, pass: f64) {
+        (self.pass, self.passed) = (pass, 2);
+    }
+
     /// Seconds of one pass of a drafter, 0 as long as that is not known.
     pub fn pass(&self) -> f64 {
         self.pass

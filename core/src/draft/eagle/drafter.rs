@@ -301,8 +301,8 @@ impl Drafter for Eagle {
         Box::pin(self.draw(context, budget, sampling))
     }
 
-    fn passes(&self) -> usize {
-        self.passes
+    fn passes(&self) -> Option<usize> {
+        Some(self.passes)
     }
 
     fn observe(&mut self, observation: Observation<'_>) -> Result<()> {

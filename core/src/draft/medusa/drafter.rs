@@ -80,8 +80,8 @@ impl Drafter for Medusa {
         Box::pin(self.draft(context, budget))
     }
 
-    fn passes(&self) -> usize {
-        usize::from(self.ran)
+    fn passes(&self) -> Option<usize> {
+        Some(usize::from(self.ran))
     }
 
     fn observe(&mut self, observation: Observation<'_>) -> Result<()> {

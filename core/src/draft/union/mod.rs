@@ -80,7 +80,7 @@ impl Union {
         let asked = asks.then(|| Asked {
             situation,
             tree: tree.clone(),
-            paid: budget.cost * self.inner.passes() as f32,
+            paid: budget.cost * self.inner.passes().unwrap_or(0) as f32,
         });
         let views = self.graft(&mut tree, matched, &repeated);
         tree.keep_likeliest(budget.nodes);
@@ -140,7 +140,7 @@ impl Drafter for Union {
         Box::pin(self.draft(context, budget))
     }
 
-    fn passes(&self) -> usize {
+    fn passes(&self) -> Option<usize> {
         self.inner.passes()
     }
 
@@ -199,8 +199,8 @@ mod tests {
             Box::pin(ready(Ok(tree)))
         }
 
-        fn passes(&self) -> usize {
-            1
+        fn passes(&self) -> Option<usize> {
+            Some(1)
         }
     }
 
