@@ -170,6 +170,9 @@ impl TinyHead {
         }
         config["norm_before_residual"] = self.norm_before_residual.into();
         config["norm_output"] = self.norm_output.into();
+        if self.kind == Kind::Eagle3 && !self.tensors.contains_key("fc.weight") {
+            config["eagle_config"]["use_aux_hidden_state"] = false.into();
+        }
         config
     }
 
@@ -250,11 +253,12 @@ impl TinyHead {
         (output, logits)
     }
 
-    /// A feature as the head takes it, from what the target left.
+    /// A feature as the head takes it, from what the target left: taps, or the last feature
+    /// after the final norm.
     pub fn fuse(&self, taps: &[Vec<f32>]) -> Vec<f64> {
         let wide = |tap: &Vec<f32>| tap.iter().map(|&v| v.into()).collect::<Vec<f64>>();
         let mut taps: Vec<Vec<f64>> = taps.iter().map(wide).collect();
-        if self.kind == Kind::Eagle1 {
+        if self.kind == Kind::Eagle1 || !self.tensors.contains_key("fc.weight") {
             return taps.concat();
         }
         for (i, tap) in taps.iter_mut().enumerate() {

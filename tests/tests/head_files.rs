@@ -331,16 +331,12 @@ fn heads_for_another_target_are_refused() {
             &[missing, "is missing"],
         );
     }
+    // A head that fuses nothing has its target's width.
     let mut config = TinyHead::config();
     config["use_aux_hidden_state"] = false.into();
-    let file = TinyHead::random(Kind::Eagle3, 1).file(str::to_owned, false);
-    let error = heads::load(&file, &config, &target, Dtype::F32)
-        .err()
-        .unwrap();
-    assert!(
-        error.to_string().contains("use_aux_hidden_state"),
-        "{error}"
-    );
+    let mut narrow = TinyHead::random(Kind::Eagle3, 1);
+    narrow.set("midlayer.hidden_norm.weight", &[32], 1.0);
+    refused(&narrow, config, &["hidden_norm.weight", "[64]", "[32]"]);
 }
 
 #[test]

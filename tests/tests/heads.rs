@@ -2,12 +2,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::path::Path;
+
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::cache::KvPool;
-use eaglet_core::draft::{Head, HeadFile};
+use eaglet_core::draft::{Head, HeadCheckpoint, HeadFile};
 use eaglet_core::model::{Features, Transformer};
 use eaglet_core::ops::Rows;
-use eaglet_core::weights::{Dtype, Role};
+use eaglet_core::weights::{Dtype, NamedTensors, Role};
 use eaglet_tests::heads::{self, Kind, TinyHead};
 use eaglet_tests::numbers::{relative_error, spread};
 use eaglet_tests::tiny::{HIDDEN, Tiny, VOCAB};
@@ -63,9 +65,10 @@ fn naive(tiny: &TinyHead, model: &Tiny, target: &Transformer) -> (Vec<f32>, Vec<
     let pairs: Vec<_> = (0..5)
         .map(|i| {
             let at = |s: &Vec<f32>| s[i * HIDDEN..(i + 1) * HIDDEN].to_vec();
-            let taps = match tiny.kind {
-                Kind::Eagle1 => vec![at(&normed)],
-                Kind::Eagle3 => streams.iter().map(at).collect(),
+            let fused = tiny.kind == Kind::Eagle3 && tiny.tensors.contains_key("fc.weight");
+            let taps = match fused {
+                false => vec![at(&normed)],
+                true => streams.iter().map(at).collect(),
             };
             (tiny.fuse(&taps), TOKENS[i])
         })
@@ -114,7 +117,10 @@ fn every_feature_of_a_head_counts() {
             h.dim = 32;
         }),
     ];
-    let eagle3: [(&str, Change); 13] = [
+    let eagle3: [(&str, Change); 14] = [
+        ("use_aux_hidden_state", |h| {
+            drop(h.tensors.remove("fc.weight"))
+        }),
         ("norm_before_residual", |h| h.norm_before_residual = true),
         ("norm_output", |h| h.norm_output = true),
         ("norm_before_fc", |h| {
@@ -160,7 +166,7 @@ fn every_feature_of_a_head_counts() {
         let mut all = plain.clone();
         changes
             .iter()
-            .filter(|(what, _)| *what != "fc_norm")
+            .filter(|(what, _)| !["fc_norm", "use_aux_hidden_state"].contains(what))
             .for_each(|(_, change)| change(&mut all));
         agrees(&all, &model, &target, "all at once");
     }
@@ -196,6 +202,29 @@ fn a_head_without_an_output_layer_uses_its_targets() {
     file.ids = tiny.head_file().ids;
     let error = load(&file).err().unwrap().to_string();
     assert!(error.contains("`lm_head.weight"), "{error}");
+}
+
+#[test]
+fn a_head_that_fuses_nothing_may_have_the_layer_that_would() {
+    let model = Tiny::new("llama", 1);
+    let target = model.load(Dtype::F32);
+    let with = TinyHead::random(Kind::Eagle3, 7);
+    let mut without = with.clone();
+    without.tensors.remove("fc.weight");
+    let expected = agrees(&without, &model, &target, "without");
+    let bytes = with.file(str::to_owned, false);
+    let head = heads::load(&bytes, &without.settings(), &target, Dtype::F32).unwrap();
+    assert!(head.taps().is_empty());
+    let (_, features) = features(&target);
+    let (output, logits) = run(&*head, &target, &features, &TOKENS);
+    assert!(relative_error(&[output, logits].concat(), &expected) < 1e-5);
+    let checkpoint = HeadCheckpoint {
+        tensors: NamedTensors::from_bytes(Path::new("head"), &bytes).unwrap(),
+        config: without.settings().to_string().into_bytes(),
+    };
+    let info = checkpoint.describe().unwrap().unwrap();
+    assert_eq!((info.hidden, info.target_hidden), (HIDDEN, HIDDEN));
+    assert_eq!(info.taps, Some(Vec::new()));
 }
 
 #[test]

@@ -42,6 +42,9 @@ pub(super) enum Taps {
     Ids(Vec<usize>),
     /// Inputs of layers, beyond doubt.
     Inputs(Vec<usize>),
+    /// None: the last feature, after the final norm, as it is (`use_aux_hidden_state`:
+    /// false).
+    Last,
 }
 
 impl Taps {
@@ -54,6 +57,7 @@ impl Taps {
                 ids.iter().map(|id| id.saturating_add(1)).collect()
             }
             Self::Ids(ids) | Self::Inputs(ids) => ids.clone(),
+            Self::Last => Vec::new(),
         }
     }
 }
@@ -108,12 +112,7 @@ impl HeadConfig {
         let rope = layer.rope_parameters.or(layer.rope_scaling);
         let rope = rope.unwrap_or_default();
         let flag = |own: Option<bool>, inner: Option<bool>| own.or(inner);
-        if flag(flags.use_aux_hidden_state, inner.use_aux_hidden_state) == Some(false) {
-            return Err(rule(
-                "heads without fused features (`use_aux_hidden_state`: false) are not supported"
-                    .into(),
-            ));
-        }
+        let fused = flag(flags.use_aux_hidden_state, inner.use_aux_hidden_state).unwrap_or(true);
         let on = |own, inner| flag(own, inner).unwrap_or(false);
         let ids = flags.eagle_aux_hidden_state_layer_ids;
         let ids = ids.or(inner.eagle_aux_hidden_state_layer_ids);
@@ -130,6 +129,7 @@ impl HeadConfig {
             vocab: layer.vocab_size,
             target_hidden: flags.target_hidden_size.or(inner.target_hidden_size),
             taps: match (flags.eaglet_taps.or(inner.eaglet_taps), ids) {
+                _ if !fused => Taps::Last,
                 (Some(inputs), _) => Taps::Inputs(inputs),
                 (None, Some(ids)) => Taps::Ids(ids),
                 (None, None) => Taps::Default,
@@ -260,13 +260,7 @@ mod tests {
             assert!(config.norm_before_residual);
             assert_eq!(config.taps.points(30), [2, 16, 28], "outputs, as 1 tells");
         }
-        let unfused = r#"{"eagle_config": {"use_aux_hidden_state": false}}"#;
-        let refused = HeadConfig::parse(Path::new("config.json"), unfused.as_bytes());
-        assert!(
-            refused
-                .unwrap_err()
-                .to_string()
-                .contains("use_aux_hidden_state")
-        );
+        let unfused = format!(r#"{{"eagle_config": {{"use_aux_hidden_state": false, {ids}}}}}"#);
+        assert_eq!(parse(&unfused).taps, Taps::Last, "whatever ids there are");
     }
 }

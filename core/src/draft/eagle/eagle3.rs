@@ -6,18 +6,13 @@ use super::layer::Layer;
 use super::{DraftIds, Head};
 use crate::error::{Error, Result};
 use crate::model::Features;
-use crate::ops::{Heads, KvLayer, Linear, Norm, Rows, Weight};
+use crate::ops::{Heads, KvLayer, Linear, Norm, Ops, Rows, Weight};
 
 /// Fuses the target's residual stream at three depths; drafts over a vocabulary of its
 /// own.
 pub struct Eagle3 {
     pub(super) layer: Layer,
-    /// Ascending, as the session hands them over.
-    pub(super) taps: Vec<usize>,
-    /// From the taps side by side, low to high, to the layer: `[hidden, taps * target]`.
-    pub(super) fc: Linear,
-    /// Before `fc`: one norm over all taps (`norm_before_fc`) or one for each (`fc_norm`).
-    pub(super) fc_norms: Vec<Norm>,
+    pub(super) fusion: Fusion,
     pub(super) embedding: Weight,
     pub(super) embedding_norm: Norm,
     pub(super) feature_norm: Norm,
@@ -32,27 +27,37 @@ pub struct Eagle3 {
     pub(super) ids: Option<DraftIds>,
 }
 
-impl Head for Eagle3 {
-    fn taps(&self) -> &[usize] {
-        &self.taps
-    }
+/// What a head makes its features of.
+pub(super) enum Fusion {
+    /// The residual stream at some depths.
+    Taps {
+        /// Ascending, as the session hands them over.
+        taps: Vec<usize>,
+        /// From the taps side by side, low to high, to the layer: `[hidden, taps * target]`.
+        fc: Linear,
+        /// Before `fc`: one over all taps (`norm_before_fc`) or one for each (`fc_norm`).
+        norms: Vec<Norm>,
+    },
+    /// The target's last feature after its final norm, as EAGLE-1's.
+    Last(Norm),
+}
 
-    fn heads(&self) -> Heads {
-        self.layer.heads
-    }
-
-    fn fuse(&self, features: &Features) -> Result<Tensor<2>> {
-        let ops = &*self.layer.ops;
-        if features.taps.len() != self.taps.len() {
+impl Fusion {
+    fn fuse(&self, features: &Features, ops: &dyn Ops) -> Result<Tensor<2>> {
+        let (points, fc, norms) = match self {
+            Self::Last(norm) => return ops.norm(&features.last, norm),
+            Self::Taps { taps, fc, norms } => (taps, fc, norms),
+        };
+        if features.taps.len() != points.len() {
             return Err(Error::Invalid(format!(
                 "an EAGLE-3 head wants {} taps and got {}",
-                self.taps.len(),
+                points.len(),
                 features.taps.len()
             )));
         }
-        let taps = match self.fc_norms.len() {
-            n if n == self.taps.len() && n > 1 => {
-                let normed = features.taps.iter().zip(&self.fc_norms);
+        let taps = match norms.len() {
+            n if n == points.len() && n > 1 => {
+                let normed = features.taps.iter().zip(norms);
                 normed
                     .map(|(t, norm)| ops.norm(t, norm))
                     .collect::<Result<_>>()?
@@ -60,11 +65,28 @@ impl Head for Eagle3 {
             _ => features.taps.clone(),
         };
         let all = ops.concat(&taps, 1)?;
-        let norm = match &self.fc_norms[..] {
+        let norm = match &norms[..] {
             [norm] => Some(norm),
             _ => None,
         };
-        ops.norm_linear(&all, norm, &self.fc)
+        ops.norm_linear(&all, norm, fc)
+    }
+}
+
+impl Head for Eagle3 {
+    fn taps(&self) -> &[usize] {
+        match &self.fusion {
+            Fusion::Taps { taps, .. } => taps,
+            Fusion::Last(_) => &[],
+        }
+    }
+
+    fn heads(&self) -> Heads {
+        self.layer.heads
+    }
+
+    fn fuse(&self, features: &Features) -> Result<Tensor<2>> {
+        self.fusion.fuse(features, &*self.layer.ops)
     }
 
     fn embedding(&self) -> &Weight {

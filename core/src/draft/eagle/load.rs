@@ -2,7 +2,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::config::HeadConfig;
+use super::config::{HeadConfig, Taps};
+use super::eagle3::Fusion;
 use super::layer::Layer;
 use super::{DraftIds, Eagle1, Eagle3, Head, names};
 use crate::error::{Error, Result};
@@ -125,7 +126,11 @@ impl Loader<'_> {
     fn eagle3(&mut self) -> Result<Eagle3> {
         let wide = self.target.config().hidden;
         let all = self.target.config().vocab;
-        let hidden = self.rows("fc.weight")?;
+        let fused = self.config.taps != Taps::Last;
+        let hidden = match fused {
+            true => self.rows("fc.weight")?,
+            false => wide,
+        };
         let own_head = self.file.shape("lm_head.weight").is_some();
         if !own_head && (hidden != wide || self.file.shape("d2t").is_some()) {
             let why = "(the head's width or vocabulary is not its target's)";
@@ -135,7 +140,15 @@ impl Loader<'_> {
             true => self.rows("lm_head.weight")?,
             false => all,
         };
-        let taps = self.taps()?;
+        let fusion = match fused {
+            true => self.fusion(hidden, wide)?,
+            false => {
+                // Some exporters leave it in the file.
+                self.file.ignore("fc.weight");
+                self.file.ignore("fc.bias");
+                Fusion::Last(self.target.final_norm().clone())
+            }
+        };
         let ids = draft_ids(&mut self.file, vocab, all)?;
         let device = self.target.ops().device();
         let ids = ids.map(|ids| DraftIds::new(ids, device));
@@ -148,8 +161,7 @@ impl Loader<'_> {
             }
         };
         Ok(Eagle3 {
-            fc: self.linear("fc", hidden, taps.len() * wide)?,
-            fc_norms: self.fc_norms(taps.len(), wide)?,
+            fusion,
             embedding,
             embedding_norm: self.norm("input_layernorm", hidden)?,
             feature_norm: self.norm("hidden_norm", hidden)?,
@@ -161,7 +173,6 @@ impl Loader<'_> {
                 false => self.target.head().clone(),
             },
             layer: self.layer(2 * hidden, hidden)?,
-            taps,
             ids,
         })
     }
@@ -176,6 +187,15 @@ impl Loader<'_> {
             }
             None => Err(self.file.missing(name)),
         }
+    }
+
+    fn fusion(&mut self, hidden: usize, wide: usize) -> Result<Fusion> {
+        let taps = self.taps()?;
+        Ok(Fusion::Taps {
+            fc: self.linear("fc", hidden, taps.len() * wide)?,
+            norms: self.fc_norms(taps.len(), wide)?,
+            taps,
+        })
     }
 
     fn taps(&self) -> Result<Vec<usize>> {

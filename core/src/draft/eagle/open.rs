@@ -187,7 +187,14 @@ impl HeadCheckpoint {
                 HeadConfig::parse(&path, &self.config)?
             }
         };
-        let (hidden, fused) = self.matrix("fc.weight")?;
+        // A head that fuses nothing is as wide as its target.
+        let (hidden, fused) = match (kind, &config.taps) {
+            (HeadKind::Eagle3, Taps::Last) => {
+                let (_, inputs) = self.matrix("self_attn.q_proj.weight")?;
+                (inputs / 2, inputs / 2)
+            }
+            _ => self.matrix("fc.weight")?,
+        };
         let (query, _) = self.matrix("self_attn.q_proj.weight")?;
         let (keys, _) = self.matrix("self_attn.k_proj.weight")?;
         let (intermediate, _) = self.matrix("mlp.gate_proj.weight")?;
