@@ -21,8 +21,8 @@ const OUTPUTS: usize = 44;
 const ROWS: usize = 9;
 /// Dimensions of a head: fewer than a workgroup has invocations, as many, more.
 const DIMS: [usize; 3] = [16, 64, 128];
-/// More positions than a tile of attention has.
-const POSITIONS: usize = 70;
+/// More positions than a tile of attention has, and than a span of them.
+const POSITIONS: usize = 300;
 
 /// How far a result may be from the reference, as a share of its largest value: the order
 /// of sums, and the exponentials of GPUs.

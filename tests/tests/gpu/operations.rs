@@ -135,6 +135,8 @@ fn embeddings_are_exact() {
 }
 
 /// Heads whose attention runs on our kernels, and one that does not.
+/// Of a cache.
+const SLOTS: u32 = 1024;
 const HEADS: [Heads; 4] = [
     Heads {
         query: 6,
@@ -173,7 +175,7 @@ fn attend(
     for (i, &slot) in slots.iter().enumerate() {
         rows.push(0, slot, table, i as u32 + 1, &[]);
     }
-    let mut layer = ops.kv_layer(256, heads, dtype).unwrap();
+    let mut layer = ops.kv_layer(SLOTS as usize, heads, dtype).unwrap();
     let norms = norms.then(|| HeadNorms {
         query: norm(ops, 23, heads.dim),
         key: norm(ops, 24, heads.dim),
@@ -188,16 +190,21 @@ fn attend(
 
 fn rotary(ops: &dyn Ops, heads: Heads) -> Rotary {
     Rotary {
-        cos: matrix(ops, 20, 200, heads.dim / 2),
-        sin: matrix(ops, 21, 200, heads.dim / 2),
+        cos: matrix(ops, 20, 600, heads.dim / 2),
+        sin: matrix(ops, 21, 600, heads.dim / 2),
     }
 }
 
 #[test]
 fn attention_matches_the_reference() {
-    let slots: Vec<u32> = (0..150).map(|i| (i * 7) % 256).collect();
     for gpu in gpus() {
-        for heads in HEADS {
+        // Within a span of positions, and beyond one.
+        for (heads, seen) in HEADS
+            .into_iter()
+            .map(|heads| (heads, 150))
+            .chain([(HEADS[0], 300)])
+        {
+            let slots: Vec<u32> = (0..seen).map(|i| (i * 7) % SLOTS).collect();
             for (dtype, tolerance) in [(DType::F32, TOLERANCE), (DType::F16, 1e-3)] {
                 for norms in [false, true] {
                     let (found, _) = attend(&*gpu.ops, heads, &slots, dtype, norms);
@@ -214,12 +221,15 @@ fn attention_matches_the_reference() {
 #[test]
 fn attention_has_the_same_bits_in_a_tree_and_in_other_slots() {
     let heads = HEADS[0];
-    let (all, committed) = (140, 130);
+    // The second text is longer than two spans of positions: all of its rows are more than a
+    // GPU splits, a tree of them are not.
+    let texts = [(140, 130), (540, 530)];
     for gpu in gpus() {
-        for dtype in [DType::F32, DType::F16] {
+        for (dtype, (all, committed)) in texts.map(|t| [(DType::F32, t), (DType::F16, t)]).concat()
+        {
             let ops = &*gpu.ops;
             let (plain, _) = attend(ops, heads, &(0..all).collect::<Vec<_>>(), dtype, false);
-            let scattered: Vec<u32> = (0..all).map(|i| 255 - (i * 5) % 256).collect();
+            let scattered: Vec<u32> = (0..all).map(|i| SLOTS - 1 - (i * 5) % SLOTS).collect();
             let (again, mut layer) = attend(ops, heads, &scattered, dtype, false);
             assert_eq!(again, plain);
 
@@ -227,7 +237,9 @@ fn attention_has_the_same_bits_in_a_tree_and_in_other_slots() {
             // in one call, with a sibling of the second between.
             let width = (heads.query + 2 * heads.kv) * heads.dim;
             let qkv = matrix(ops, 22, all as usize, width);
-            let free: Vec<u32> = (0..256).filter(|slot| !scattered.contains(slot)).collect();
+            let free: Vec<u32> = (0..SLOTS)
+                .filter(|slot| !scattered.contains(slot))
+                .collect();
             let mut rows = Rows::default();
             let table = rows.add_table(&scattered[..committed as usize]);
             let mut picked: Vec<u32> = (committed..all).collect();

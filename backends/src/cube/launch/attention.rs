@@ -8,10 +8,13 @@ use half::f16;
 
 use super::{Buffer, whole};
 use crate::cube::CubeOps;
-use crate::cube::attention;
+use crate::cube::attention::{self, MORE, SPAN};
 use crate::cube::rotary;
 use crate::cube::rows::Staged;
 use crate::cube::tensors::{Kind, arg, packed};
+
+/// Heads of all rows that do not keep a GPU busy, and whose parts do not take much room.
+const FEW: usize = 512;
 
 impl<K: Kind> CubeOps<K> {
     pub(in crate::cube) fn run_rotate(
@@ -107,21 +110,28 @@ impl<K: Kind> CubeOps<K> {
         rows.check_slots(cache.keys.dims()[0])?;
         let queries = self.buffer(queries)?;
         let (keys, values) = (self.buffer(&cache.keys)?, self.buffer(&cache.values)?);
-        let mixed = self.room(count, heads.query * heads.dim)?;
+        let width = heads.query * heads.dim;
         let tile = self.gpu.limits.units.min(64);
+        let spans = rows.positions.div_ceil(SPAN);
         let plan = attention::Plan {
             query: heads.query,
             kv: heads.kv,
             dim: heads.dim,
             tile: tile as usize,
+            split: spans > 1 && count * heads.query <= FEW,
         };
+        let (width, depth) = match plan.split {
+            true => (heads.query * spans * (heads.dim + MORE), spans),
+            false => (width, 1),
+        };
+        let mixed = self.room(count, width)?;
         macro_rules! launch {
             ($element:ty) => {
                 // SAFETY: the slots that rows see are slots of the cache.
                 unsafe {
                     attention::attend::launch_unchecked::<$element, K::Runtime>(
                         &self.gpu.client,
-                        CubeCount::new_2d(heads.query as u32, count as u32),
+                        CubeCount::new_3d(heads.query as u32, count as u32, depth as u32),
                         CubeDim::new_1d(tile),
                         arg(&queries),
                         arg(&keys),
@@ -137,6 +147,39 @@ impl<K: Kind> CubeOps<K> {
         match keys.dtype {
             DType::F16 => launch!(f16),
             _ => launch!(f32),
+        }
+        match plan.split {
+            true => self.join(&mixed, count, spans, rows, plan),
+            false => Ok(K::wrap(mixed)),
+        }
+    }
+
+    /// Merges what the spans of `count` rows left.
+    fn join(
+        &self,
+        parts: &Buffer<K>,
+        count: usize,
+        spans: usize,
+        rows: &Staged,
+        plan: attention::Plan,
+    ) -> Result<Tensor<2>> {
+        let mixed = self.room(count, plan.query * plan.dim)?;
+        let items = count * plan.query * plan.dim;
+        let (cubes, dim) = self.gpu.spread(items);
+        self.gpu.count_dispatches(1);
+        // SAFETY: `parts` has room for `spans` spans of each row, and no row sees more.
+        unsafe {
+            attention::join::launch_unchecked::<K::Runtime>(
+                &self.gpu.client,
+                cubes,
+                dim,
+                arg(parts),
+                whole(&rows.buffer, 4),
+                arg(&mixed),
+                items,
+                spans,
+                plan,
+            );
         }
         Ok(K::wrap(mixed))
     }

@@ -10,12 +10,13 @@ use crate::cube::{CubeOps, Cuda};
 use crate::open::On;
 
 /// All of `#[cube(launch_unchecked)]`.
-pub const KERNELS: [&str; 13] = [
+pub const KERNELS: [&str; 14] = [
     "attend",
     "clear",
     "copy_into",
     "embed",
     "gate",
+    "join",
     "linear",
     "norm_rows",
     "read_all",
@@ -27,8 +28,9 @@ pub const KERNELS: [&str; 13] = [
 ];
 
 /// Fewer kernels than this were not every variant: four dtypes, three tiles of rows, six
-/// linear layers; two dtypes of the cache, three sizes of heads, norms or not.
-pub const VARIANTS: usize = 4 * 3 * 6 + 2 * 3 * (2 + 1);
+/// linear layers; two dtypes of the cache, three sizes of heads, norms or not, one
+/// span of positions or several.
+pub const VARIANTS: usize = 4 * 3 * 6 + 2 * 3 * (2 + 2);
 
 const INPUTS: usize = 96;
 const OUTPUTS: usize = 44;
@@ -92,21 +94,24 @@ fn attention(on: &On<'_>, dim: usize, dtype: DType, normed: bool) {
         key: on.norm(12, dim),
     });
     let rotary = Rotary {
-        cos: on.matrix(13, 4, dim / 2),
-        sin: on.matrix(14, 4, dim / 2),
+        cos: on.matrix(13, 300, dim / 2),
+        sin: on.matrix(14, 300, dim / 2),
     };
-    let mut cache = on.0.kv_layer(4, heads, dtype).unwrap();
-    let table = [2, 1];
-    let mut rows = Rows::default();
-    let sequence = rows.add_table(&table);
-    rows.push(0, 1, sequence, 2, &[]);
-    let qkv = on.matrix(15, 1, 8 * dim);
-    let ops = on.0;
-    let queries = ops
-        .rotate_and_cache(qkv, heads, &rotary, norms.as_ref(), &mut cache, &rows)
-        .unwrap();
-    let mixed = ops.path_attention(&queries, heads, &cache, &rows).unwrap();
-    read(on, mixed).unwrap();
+    // One span of positions, and two.
+    for seen in [2, 300] {
+        let mut cache = on.0.kv_layer(300, heads, dtype).unwrap();
+        let table: Vec<u32> = (0..seen).collect();
+        let mut rows = Rows::default();
+        let sequence = rows.add_table(&table);
+        rows.push(0, 1, sequence, seen, &[]);
+        let qkv = on.matrix(15, 1, 8 * dim);
+        let ops = on.0;
+        let queries = ops
+            .rotate_and_cache(qkv, heads, &rotary, norms.as_ref(), &mut cache, &rows)
+            .unwrap();
+        let mixed = ops.path_attention(&queries, heads, &cache, &rows).unwrap();
+        read(on, mixed).unwrap();
+    }
 }
 
 fn rest(on: &On<'_>) {
