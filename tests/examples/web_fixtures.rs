@@ -1,7 +1,7 @@
 //! Writes what browser and Node tests decode, and what must come out.
 //!
 //! `cargo run --release -p eaglet-tests --example web_fixtures -- [OUTDIR]` writes a small
-//! model with two heads and, where the default model has been pulled, that one with its
+//! model with two heads, one of a million parameters that they fit, too, and, where the default model has been pulled, that one with its
 //! head; and `expected.json`, the ids of plain decoding on this machine's processor for
 //! several requests: every method, on every device, must give the same.
 
@@ -19,11 +19,13 @@ use eaglet_core::weights::{Dtype, ModelFile};
 use eaglet_tests::decode::{decode, options};
 use eaglet_tests::default_model;
 use eaglet_tests::heads::{Kind, TinyHead};
-use eaglet_tests::tiny::Tiny;
+use eaglet_tests::tiny::{self, Tiny};
 use serde_json::{Value, json};
 
 /// Of the model that is made here.
 const SEED: u64 = 11;
+/// Layers of a million parameters.
+const DEEP: usize = 31;
 /// Long enough for keys in several vectors of sixteen.
 const TOKENS: usize = 48;
 /// Of the real model: seconds in a browser.
@@ -39,7 +41,6 @@ fn main() {
     let mut models = serde_json::Map::new();
     let mut cases = Vec::new();
 
-    write(&out, "tiny.gguf", &Tiny::talking(SEED).gguf_with_text());
     let heads = [("eagle1", Kind::Eagle1), ("eagle3", Kind::Eagle3)];
     let heads = heads.map(|(name, kind)| {
         let head = TinyHead::random(kind, SEED);
@@ -49,14 +50,19 @@ fn main() {
         (name.to_owned(), json!(files))
     });
     let heads: serde_json::Map<_, _> = heads.into_iter().collect();
-    models.insert(
-        "tiny".into(),
-        json!({ "files": ["tiny.gguf"], "heads": heads }),
-    );
-    let tiny = out.join("tiny.gguf");
-    for dtype in Dtype::ALL {
-        for request in requests(TOKENS) {
-            cases.push(case("tiny", &tiny, Some(dtype), request));
+    let small = [("tiny", tiny::LAYERS), ("deep", DEEP)];
+    for (name, layers) in small {
+        let file = format!("{name}.gguf");
+        write(
+            &out,
+            &file,
+            &Tiny::talking_with(SEED, layers).gguf_with_text(),
+        );
+        models.insert(name.into(), json!({ "files": [file], "heads": heads }));
+        for dtype in Dtype::ALL {
+            for request in requests(TOKENS) {
+                cases.push(case(name, &out.join(&file), Some(dtype), request));
+            }
         }
     }
 

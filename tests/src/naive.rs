@@ -3,18 +3,18 @@
 
 use eaglet_core::weights::Role;
 
-use crate::tiny::{EPSILON, HEADS, HIDDEN, KV_HEADS, LAYERS, THETA, Tiny};
+use crate::tiny::{EPSILON, HEADS, HIDDEN, KV_HEADS, THETA, Tiny};
 
 /// Logits of the last of `tokens`.
 pub fn logits(model: &Tiny, tokens: &[u32]) -> Vec<f32> {
-    let mut keys = vec![Vec::new(); LAYERS];
-    let mut values = vec![Vec::new(); LAYERS];
+    let mut keys = vec![Vec::new(); model.layers];
+    let mut values = vec![Vec::new(); model.layers];
     let mut last = Vec::new();
     for (position, &token) in tokens.iter().enumerate() {
         let embedding = model.values(Role::Embedding).unwrap();
         let row = &embedding[token as usize * HIDDEN..][..HIDDEN];
         let mut x: Vec<f64> = row.iter().map(|&v| v.into()).collect();
-        for l in 0..LAYERS {
+        for l in 0..model.layers {
             let inner = norm(model, Role::AttentionNorm(l), &x);
             let mut q = linear(
                 model,

@@ -28,6 +28,7 @@ pub struct Tiny {
     pub architecture: &'static str,
     pub head_dim: usize,
     pub vocab: usize,
+    pub layers: usize,
     /// Positions that the model claims to be trained for.
     pub context: usize,
     pub tensors: BTreeMap<Role, (Vec<usize>, Vec<f32>)>,
@@ -40,7 +41,12 @@ impl Tiny {
 
     /// A model of [`text`]'s vocabulary that answers in printable ASCII.
     pub fn talking(seed: u64) -> Self {
-        let mut tiny = Self::with_vocab("llama", seed, text::VOCAB);
+        Self::talking_with(seed, LAYERS)
+    }
+
+    /// The same with more layers; 31 make a million parameters.
+    pub fn talking_with(seed: u64, layers: usize) -> Self {
+        let mut tiny = Self::with_shape("llama", seed, text::VOCAB, layers);
         // Rows of zeros give logits of zero, which 95 others outdo.
         if let Some((_, head)) = tiny.tensors.get_mut(&Role::Head) {
             for (id, row) in head.chunks_exact_mut(HIDDEN).enumerate() {
@@ -53,11 +59,16 @@ impl Tiny {
     }
 
     pub fn with_vocab(architecture: &'static str, seed: u64, vocab: usize) -> Self {
+        Self::with_shape(architecture, seed, vocab, LAYERS)
+    }
+
+    fn with_shape(architecture: &'static str, seed: u64, vocab: usize, layers: usize) -> Self {
         let head_dim = if architecture == "qwen3" { 32 } else { 16 };
         let mut tiny = Self {
             architecture,
             head_dim,
             vocab,
+            layers,
             context: CONTEXT,
             tensors: BTreeMap::new(),
         };
@@ -72,7 +83,7 @@ impl Tiny {
         add(Role::Embedding, &[vocab, HIDDEN], 1.0, 0.0);
         add(Role::Head, &[vocab, HIDDEN], 1.0, 0.0);
         add(Role::FinalNorm, &[HIDDEN], 0.2, 1.0);
-        for l in 0..LAYERS {
+        for l in 0..layers {
             add(Role::AttentionNorm(l), &[HIDDEN], 0.2, 1.0);
             add(Role::QueryWeight(l), &[query, HIDDEN], 0.3, 0.0);
             add(Role::KeyWeight(l), &[kv, HIDDEN], 0.3, 0.0);
@@ -122,7 +133,7 @@ impl Tiny {
                 "general.architecture",
                 Value::String(self.architecture.into()),
             )
-            .metadata(&key("block_count"), number(LAYERS))
+            .metadata(&key("block_count"), number(self.layers))
             .metadata(&key("context_length"), number(self.context))
             .metadata(&key("embedding_length"), number(HIDDEN))
             .metadata(&key("feed_forward_length"), number(INNER))
@@ -150,7 +161,7 @@ impl Tiny {
     pub fn folder(&self) -> (Vec<u8>, Vec<u8>) {
         let config = serde_json::json!({
             "model_type": self.architecture, "hidden_size": HIDDEN, "intermediate_size": INNER,
-            "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
+            "num_hidden_layers": self.layers, "num_attention_heads": HEADS,
             "num_key_value_heads": KV_HEADS, "head_dim": self.head_dim, "vocab_size": self.vocab,
             "max_position_embeddings": self.context, "rms_norm_eps": EPSILON, "rope_theta": THETA,
             "hidden_act": "silu", "tie_word_embeddings": false,

@@ -114,7 +114,7 @@ impl Drafter for Recording {
 
 fn record(target: &Arc<Transformer>, kind: Kind, prompt: &[u32], max: usize, dear: usize) -> Log {
     let drafter = eagle(kind, 5, target);
-    recorded(target, drafter, prompt, max, dear, 0.0)
+    recorded(target, drafter, prompt, max, dear, (0.0, 30))
 }
 
 fn recorded(
@@ -123,7 +123,7 @@ fn recorded(
     prompt: &[u32],
     max: usize,
     dear: usize,
-    price: f32,
+    (price, nodes): (f32, usize),
 ) -> Log {
     let log = Log::default();
     let recording = Recording {
@@ -133,7 +133,7 @@ fn recorded(
         log: log.clone(),
     };
     let mut options = options(&Sampling::default(), max, Box::new(recording));
-    options.budget.nodes = 30;
+    options.budget.nodes = nodes;
     decode(target, prompt, options);
     log
 }
@@ -157,15 +157,17 @@ fn trees_of_a_fixed_shape_are_the_same_with_and_without_a_look_at_each_level() {
             shape.clone().into(),
             wide.clone().into(),
         ] {
-            let trees = |price| {
+            let trees = |price, nodes| {
+                let budget = (price, nodes);
                 let head = TinyHead::random(kind, 5).load(&target, Dtype::F32);
                 let drafter = Eagle::new("eagle", head, &target, shaping.clone()).unwrap();
-                let log = recorded(&target, Box::new(drafter), &[1, 2, 3, 4], 40, 0, price);
+                let log = recorded(&target, Box::new(drafter), &[1, 2, 3, 4], 40, 0, budget);
                 log.take()
             };
-            let found = trees(0.0);
+            let found = trees(0.0, 30);
             assert!(found.iter().any(|(_, tree)| tree.height() >= 3));
-            assert_eq!(found, trees(1e-30), "{kind:?} {shaping:?}");
+            assert_eq!(found, trees(1e-30, 30), "{kind:?} {shaping:?}");
+            assert_eq!(trees(0.0, 9), trees(1e-30, 9), "{kind:?} {shaping:?}");
         }
     }
 }

@@ -74,6 +74,26 @@ fn networks(target: &Arc<Transformer>) -> Vec<Box<dyn Drafter>> {
 }
 
 #[test]
+fn a_context_that_is_too_short_to_rehearse_in_is_left_alone() {
+    for context in 1..=8 {
+        let options = LoadOptions {
+            dtype: None,
+            context: Some(context),
+        };
+        let ops = Arc::new(CpuOps::new(2));
+        let target = Transformer::load(&Tiny::new("llama", 1).from_gguf(), ops, options, |_, _| {});
+        let target = Arc::new(target.unwrap());
+        for drafter in networks(&target) {
+            let mut session = session(&target, 1);
+            let sampling = Sampling::default();
+            session.open(self::options(&sampling, 1, drafter)).unwrap();
+            pollster::block_on(session.rehearse()).unwrap();
+            session.check_integrity().unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_rehearsal_is_forgotten() {
     let target = Tiny::new("llama", 2).load(Dtype::Q8);
     let sampling = Sampling::default();
@@ -100,7 +120,7 @@ fn a_rehearsal_is_forgotten() {
 }
 
 #[test]
-fn a_rehearsed_pass_that_is_dearer_than_what_it_adds_is_never_run() {
+fn a_rehearsed_pass_as_dear_as_a_plain_step_is_run_once_at_most() {
     let target = Tiny::new("llama", 2).load(Dtype::Q8);
     let sampling = Sampling::default();
     // The others run one pass for all levels, or add what takes none.
@@ -111,7 +131,7 @@ fn a_rehearsed_pass_that_is_dearer_than_what_it_adds_is_never_run() {
             options.sizing = Sizing::Measured;
             let mut session = session(&target, 1);
             session.open(options).unwrap();
-            // Plain steps that take no time.
+            // Plain steps that take no time, and no pass is thought to take more.
             session.assume(CostTable::new(vec![(1, 1e-9), (16, 1e-9)]).unwrap());
             if rehearse {
                 pollster::block_on(session.rehearse()).unwrap();

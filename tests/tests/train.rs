@@ -42,11 +42,14 @@ struct Scene {
 
 /// A tiny target, heads of every kind, and what the target itself says.
 fn scene() -> Scene {
+    scene_of(DraftVocabulary::new((0..DRAFTED).collect()))
+}
+
+fn scene_of(vocabulary: DraftVocabulary) -> Scene {
     let model = Tiny::new("llama", 5);
     let target = model.load(Dtype::F32);
     let file = model.from_gguf();
     let weights = Initial::new(&file, target.ops().device()).unwrap();
-    let vocabulary = DraftVocabulary::new((0..DRAFTED).collect());
     let networks: Vec<Box<dyn Network>> = vec![
         Box::new(
             Eagle3Network::new(
@@ -380,6 +383,22 @@ fn training_goes_on_from_a_head() {
         trainer.start_from(values).unwrap();
         assert_eq!(far(trainer.weights(), &expected), 0.0, "{}", network.name());
     }
+    // Medusa-2's prefix is no other network.
+    let medusa = scene
+        .networks
+        .iter()
+        .find(|n| n.name() == "medusa")
+        .unwrap();
+    let expected = shaken(&**medusa);
+    let mut file = medusa.export(&expected).unwrap();
+    for (name, ..) in &mut file.tensors {
+        *name = format!("medusa_head.{name}");
+    }
+    let bytes = file.safetensors(Dtype::F32).unwrap();
+    let mut trainer = scene.trainer(&**medusa, None);
+    let values = checkpoint(&bytes, file.config.to_string()).values(vocab);
+    trainer.start_from(values.unwrap()).unwrap();
+    assert_eq!(far(trainer.weights(), &expected), 0.0);
     // The rows of a GGUF file lie in another order, and its matrices are rounded.
     let eagle3 = &*scene.networks[0];
     let expected = shaken(eagle3);
@@ -400,13 +419,29 @@ fn training_goes_on_from_a_head() {
     let (shape, rows) = values.take("lm_head.weight").unwrap();
     let (_, before) = open().take("lm_head.weight").unwrap();
     assert_eq!(shape, [moved.len(), width]);
+    let row = |of: &[f32], at: usize| of[at * width..(at + 1) * width].to_vec();
     for (place, id) in moved.iter().enumerate() {
-        let row = |of: &[f32], at: usize| of[at * width..(at + 1) * width].to_vec();
         let expected = match ids.binary_search(id) {
             Ok(known) => row(&before, known),
             Err(_) => row(&others, place),
         };
         assert_eq!(row(&rows, place), expected, "token {id}");
+    }
+    // The same through a trainer whose text has other tokens, fewer and more.
+    for size in [DRAFTED - 5, DRAFTED + 5] {
+        let scene = scene_of(DraftVocabulary::new((2..).take(size as usize).collect()));
+        let mut trainer = scene.trainer(&*scene.networks[0], None);
+        trainer.start_from(open()).unwrap();
+        let values = |tensor: &Tensor<2>| tensor.to_data().iter().collect::<Vec<f32>>();
+        let rows = values(trainer.weights().get("lm_head.weight").unwrap());
+        let fresh = values(&scene.head);
+        for (place, id) in scene.vocabulary.ids().iter().enumerate() {
+            let expected = match ids.binary_search(id) {
+                Ok(known) => row(&before, known),
+                Err(_) => row(&fresh, place),
+            };
+            assert_eq!(row(&rows, place), expected, "token {id} of {size}");
+        }
     }
     let mut other = scene.trainer(&*scene.networks[1], None);
     let told = other.start_from(open()).unwrap_err().to_string();

@@ -5,9 +5,10 @@ use crate::error::Result;
 use crate::tree::{Shape, Tree};
 
 /// Fills a shape. `first` are the root's candidates; `expand` gives those of the nodes
-/// of a level that have children, in one pass; it is told what the shape calls them, too. Where there are fewer candidates than the
-/// shape has children, or no room in the budget, nodes are left out with all below them,
-/// and so is a level that is not worth the budget's price.
+/// of a level that have children, in one pass: it is told their numbers in the tree and in
+/// the shape. Where there are fewer candidates than the shape has children, or no room in
+/// the budget, nodes are left out with all below them, and so is a level that is not worth
+/// the budget's price.
 pub(super) async fn fill(
     root: u32,
     first: Candidates,

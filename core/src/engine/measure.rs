@@ -53,6 +53,9 @@ impl Session {
     pub async fn rehearse(&mut self) -> Result<()> {
         const TEXT: [u32; 4] = [0; 4];
         const SEEN: usize = TEXT.len() - 1;
+        if self.context < TEXT.len() + SEEN {
+            return Ok(()); // Too short for the text and what is drafted after it.
+        }
         let network =
             |s: &&mut Sequence| s.table.is_empty() && s.options.drafter.passes().is_some();
         let Some(sequence) = self.sequences.first_mut().filter(network) else {
@@ -62,7 +65,9 @@ impl Session {
         let rows = chain(&slots);
         let features = self.target.forward(&rows, &mut self.pool, &self.taps);
         self.pool.release(slots.iter().copied());
-        let budget = Budget::new(sequence.options.budget.nodes, SEEN);
+        // As good as free, but looked at level by level, as in rounds that are sized.
+        let mut budget = Budget::new(sequence.options.budget.nodes, SEEN);
+        budget.price = f32::MIN_POSITIVE;
         let drafter = &mut sequence.options.drafter;
         let features = features?.only(&self.taps, drafter.taps());
         let mut best = f64::INFINITY;
@@ -83,9 +88,9 @@ impl Session {
                 best = best.min(seconds / passes as f64);
             }
         }
-        // A clock that did not move has measured nothing.
+        // A clock that did not move has measured nothing, a moment without a core too much.
         if best > 0.0 && best.is_finite() {
-            self.worth.assume(best);
+            self.worth.assume(best.min(self.costs.estimate(1)));
         }
         Ok(())
     }

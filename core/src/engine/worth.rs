@@ -82,14 +82,14 @@ impl Worth {
         let new = (time.as_secs_f64() / passes as f64).min(plain);
         self.pass = match self.passed {
             1 => return,
-            2 => new,
+            2 if self.pass == 0.0 => new,
             _ => self.pass + NEWEST * (new - self.pass),
         };
     }
 
     /// Begins with the seconds of one pass that a rehearsal took.
     pub fn assume(&mut self, pass: f64) {
-        (self.pass, self.passed) = (pass, 2);
+        self.pass = pass;
     }
 
     /// Seconds of one pass of a drafter, 0 as long as that is not known.
@@ -159,6 +159,16 @@ mod tests {
         drafts(&mut worth, 60, 180, 1);
         let rest = rested(&mut worth);
         assert!((1..=32).contains(&rest), "{rest}");
+    }
+
+    #[test]
+    fn what_a_rehearsal_took_is_corrected_by_later_passes_but_the_first() {
+        let mut worth = Worth::default();
+        worth.assume(0.01);
+        worth.record_draft(Duration::from_millis(900), 1, PLAIN);
+        assert_eq!(worth.pass(), 0.01, "that one took in the prompt");
+        worth.record_draft(Duration::from_millis(20), 1, PLAIN);
+        assert!((worth.pass() - (0.01 + NEWEST * 0.01)).abs() < 1e-12);
     }
 
     #[test]

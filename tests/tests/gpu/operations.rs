@@ -134,9 +134,15 @@ fn embeddings_are_exact() {
     }
 }
 
-/// Heads whose attention runs on our kernels, and one that does not.
 /// Of a cache.
 const SLOTS: u32 = 1024;
+/// One of few enough heads that hundreds of rows are split by spans of positions.
+const SINGLE: Heads = Heads {
+    query: 1,
+    kv: 1,
+    dim: 64,
+};
+/// Heads whose attention runs on our kernels, and one that does not.
 const HEADS: [Heads; 4] = [
     Heads {
         query: 6,
@@ -202,7 +208,7 @@ fn attention_matches_the_reference() {
         for (heads, seen) in HEADS
             .into_iter()
             .map(|heads| (heads, 150))
-            .chain([(HEADS[0], 300)])
+            .chain([(HEADS[0], 300), (SINGLE, 300)])
         {
             let slots: Vec<u32> = (0..seen).map(|i| (i * 7) % SLOTS).collect();
             for (dtype, tolerance) in [(DType::F32, TOLERANCE), (DType::F16, 1e-3)] {
@@ -214,6 +220,21 @@ fn attention_matches_the_reference() {
                     assert!(error < tolerance, "{name} {heads:?} {dtype:?}: {error}");
                 }
             }
+        }
+    }
+}
+
+/// Rows of 1 to 512 positions together are few enough to be split, one more is not.
+#[test]
+fn attention_has_the_same_bits_split_and_whole() {
+    for gpu in gpus() {
+        for dtype in [DType::F32, DType::F16] {
+            let run = |rows: u32| {
+                let slots: Vec<u32> = (0..rows).collect();
+                attend(&*gpu.ops, SINGLE, &slots, dtype, false).0
+            };
+            let (split, whole) = (run(512), run(513));
+            assert_eq!(split, whole[..split.len()], "{} {dtype:?}", gpu.name);
         }
     }
 }

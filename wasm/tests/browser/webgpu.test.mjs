@@ -103,6 +103,23 @@ gpuTest('in f32 every method gives the ids of a native processor, and streams th
   }
 });
 
+gpuTest('a model of a million parameters gives the ids of a native processor with every method', async () => {
+  const [greedy, drawn] = cases.filter((one) => one.model === 'deep' && one.dtype === 'f32');
+  for (const [head, methods] of [['eagle3', ['plain', 'ngram', 'lookahead', 'auto', 'eagle3']], ['eagle1', ['eagle1', 'eagle2']]]) {
+    const runs = methods.flatMap((method) => [greedy, drawn].map((one) => ({ one, method })));
+    const found = await page.evaluate(async ([head, requests]) => {
+      const { worker } = await shared;
+      const engine = await Eaglet.load('/fixtures/deep.gguf', { device: 'webgpu', worker, dtype: 'f32', head: heads[head] });
+      const found = await answers(engine, requests);
+      await engine.unload();
+      return found;
+    }, [head, runs.map(({ one, method }) => ({ ...one.request, method, max_tokens: 16 }))]);
+    for (const [i, { one, method }] of runs.entries()) {
+      assert.deepEqual(found[i].ids, one.ids.slice(0, 16), `${method}, ${JSON.stringify(one.request)}`);
+    }
+  }
+});
+
 gpuTest('in 16, 8 and 4 bits speculation gives the ids of plain decoding on the same device', async () => {
   for (const dtype of ['f16', 'q8', 'q4']) {
     const requests = wanted(dtype).slice(0, 2).flatMap(({ request }) =>

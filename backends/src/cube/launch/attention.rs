@@ -110,19 +110,21 @@ impl<K: Kind> CubeOps<K> {
         rows.check_slots(cache.keys.dims()[0])?;
         let queries = self.buffer(queries)?;
         let (keys, values) = (self.buffer(&cache.keys)?, self.buffer(&cache.values)?);
-        let width = heads.query * heads.dim;
-        let tile = self.gpu.limits.units.min(64);
+        // A span is whole tiles.
+        let tile = 1u32 << self.gpu.limits.units.clamp(1, 64).ilog2();
         let spans = rows.positions.div_ceil(SPAN);
+        let parts = heads.query * spans * (heads.dim + MORE);
+        let few = count * heads.query <= FEW && count * parts * 4 <= self.gpu.limits.binding;
         let plan = attention::Plan {
             query: heads.query,
             kv: heads.kv,
             dim: heads.dim,
             tile: tile as usize,
-            split: spans > 1 && count * heads.query <= FEW,
+            split: spans > 1 && few,
         };
         let (width, depth) = match plan.split {
-            true => (heads.query * spans * (heads.dim + MORE), spans),
-            false => (width, 1),
+            true => (parts, spans),
+            false => (heads.query * heads.dim, 1),
         };
         let mixed = self.room(count, width)?;
         macro_rules! launch {

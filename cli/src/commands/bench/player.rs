@@ -62,6 +62,7 @@ impl<'a> Player<'a> {
         let sequence = session.open(options)?;
         if decode.is_sized(&drafting) {
             subject.tell_costs(&mut session, nodes)?;
+            pollster::block_on(session.rehearse())?;
         }
         Ok(Self {
             subject,

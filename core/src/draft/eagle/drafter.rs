@@ -203,6 +203,7 @@ impl Eagle {
 
     async fn plant(&mut self, root: u32, budget: Budget, level: &mut Level) -> Result<Tree> {
         let shaping = self.shaping.clone();
+        // Where a level has a price it must be looked at before the next is run.
         if budget.price == 0.0
             && let Some(shape) = shaping.fixed(budget)
         {

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::model::Features;
 use crate::ops::{Heads, KvLayer, Linear, Norm, Ops, Rows, Weight};
 
-/// Fuses the target's residual stream at three depths; drafts over a vocabulary of its
-/// own.
+/// Fuses the target's residual stream at three depths, or goes on from the last feature;
+/// drafts over a vocabulary of its own.
 pub struct Eagle3 {
     pub(super) layer: Layer,
     pub(super) fusion: Fusion,

@@ -13,7 +13,8 @@ use crate::weights::{Dtype, NamedTensors};
 
 /// Loads a head for a target: an EAGLE-3 head where the file has the tensors of one,
 /// else one of EAGLE-1 and EAGLE-2. `config` is the text of its config.json; a GGUF file
-/// says all itself, and `config` is not looked at. Matrices are stored in `dtype`, as far as their rows are whole blocks.
+/// says all itself, and `config` is not looked at. Matrices are stored in `dtype`, as far
+/// as their rows are whole blocks.
 ///
 /// # Errors
 /// A tensor is missing, unknown, of another shape than the target's, or not finite; or

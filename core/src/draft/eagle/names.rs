@@ -35,7 +35,8 @@ pub(super) fn ours(name: &str) -> Option<String> {
     if name.ends_with("rotary_emb.inv_freq") {
         return None;
     }
-    let layer = ["midlayer.", "layers.0.", "transformer."];
+    // Medusa-2 saves its heads as a part of the model.
+    let layer = ["midlayer.", "layers.0.", "transformer.", "medusa_head."];
     let name = layer
         .iter()
         .find_map(|p| name.strip_prefix(p))

@@ -86,8 +86,8 @@ impl Drawing<'_> {
 }
 
 /// Where children are drawn if no shape is given: a tree whose tokens are ranks, 0 the
-/// child drawn first. The ranks of a path are what it costs, plus one each; the cheapest paths are taken. Which
-/// these are depends on no token.
+/// child drawn first. The ranks of a path are what it costs, plus one each; the cheapest
+/// paths are taken. Which these are depends on no token.
 fn cheapest(growth: Growth) -> Tree {
     let mut shape = Tree::new(0);
     let mut costs = vec![0];

@@ -97,6 +97,10 @@ impl HeadFile {
             }
         };
         let eagle3 = shape("hidden_norm.weight").is_some();
+        if config.taps == Taps::Last {
+            let what = "a head that sees the last feature alone has no place in a GGUF file";
+            return Err(Error::Invalid(what.into()));
+        }
         let mut writer = self.keys(&config, eagle3, dim, rows)?;
         for (name, shape, values) in &self.tensors {
             let Some(name) = names::ours(name) else {

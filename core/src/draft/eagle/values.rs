@@ -25,7 +25,7 @@ impl HeadValues {
 
     /// Makes an EAGLE-3 head draft other tokens: `ids`, ascending. A token that it knows
     /// already keeps its row of the output layer; another gets that of `others`,
-    /// `[ids, hidden]`. Heads that draft all of the target's tokens stay as they are.
+    /// `[ids, hidden]`. Heads of other kinds stay as they are.
     pub fn redraft(&mut self, ids: &[u32], others: &[f32]) {
         let known = self.ids.as_deref().filter(|known| *known != ids);
         let head = self.tensors.get_mut("lm_head.weight");
