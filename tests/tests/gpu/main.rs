@@ -9,3 +9,4 @@ mod lossless;
 mod models;
 mod operations;
 mod refusals;
+mod training;
