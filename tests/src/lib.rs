@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod candidates;
 pub mod decode;
 pub mod default_model;
 pub mod devices;

@@ -62,6 +62,25 @@ fn a_greedy_round_is_few_dispatches_and_one_readback() {
 }
 
 #[test]
+fn a_round_beyond_a_span_of_positions_takes_one_dispatch_more_a_layer() {
+    let _alone = ALONE.lock().unwrap();
+    let mut model = Tiny::new("llama", 2);
+    model.context = 512;
+    for gpu in gpus() {
+        let target = model.load_on(&gpu.ops, Dtype::Q4);
+        let dispatches = |prompt: u32| {
+            let prompt: Vec<u32> = (0..prompt).map(|i| i % 96).collect();
+            let options = options(&Sampling::default(), 5, Box::new(Plain));
+            let stats = decode(&target, &prompt, options).stats;
+            stats.asked.dispatches / stats.rounds as u64
+        };
+        let (short, long) = (dispatches(200), dispatches(300));
+        assert_eq!(long, short + LAYERS as u64, "{}", gpu.name);
+        assert!(long <= LAYERS as u64 * LAYER + ENDS, "{}: {long}", gpu.name);
+    }
+}
+
+#[test]
 fn a_tree_of_a_fixed_shape_is_drafted_with_one_readback() {
     let _alone = ALONE.lock().unwrap();
     let chain = Growth {

@@ -212,6 +212,8 @@ fn a_head_that_fuses_nothing_may_have_the_layer_that_would() {
     let mut without = with.clone();
     without.tensors.remove("fc.weight");
     let expected = agrees(&without, &model, &target, "without");
+    let told = without.head_file().gguf().unwrap_err().to_string();
+    assert!(told.contains("last feature alone"), "{told}");
     let bytes = with.file(str::to_owned, false);
     let head = heads::load(&bytes, &without.settings(), &target, Dtype::F32).unwrap();
     assert!(head.taps().is_empty());

@@ -9,6 +9,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_backends::cpu::{CpuOps, simd::Isa};
 use eaglet_core::ops::{Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight};
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
+use eaglet_tests::candidates;
 use eaglet_tests::numbers::{relative_error, spread};
 
 const WIDTHS: [(usize, usize); 4] = [(64, 32), (192, 96), (100, 64), (17, 32)];
@@ -360,39 +361,10 @@ fn top_k_matches_the_reference_and_has_the_same_bits_alone_and_among_others() {
 
 #[test]
 fn candidates_are_embedded_as_their_tokens_are() {
-    let values = spread(12, 3 * 40);
-    // Some index's token, below 64.
-    let map: Vec<f32> = (0..40).map(|i| (i * 7 % 64) as f32).collect();
     for ops in devices() {
-        for ops in [&ops as &dyn Ops, &Reference(ops.device().clone())] {
-            let data = TensorData::new(values.clone(), [3, 40]);
-            let logits = Tensor::from_data(data, ops.device());
-            let table = ops.pack(&[matrix(13, 64, 32, Dtype::Q8)]).unwrap();
-            let found = ops.candidates(&logits, 4).unwrap();
-            assert_eq!(found.dims(), [3, 8]);
-            let known = pollster::block_on(ops.top_k(&logits, 4)).unwrap();
-            let places = [0, 5, 11, 2];
-            let indices = places.map(|at: u32| known[at as usize / 4][at as usize % 4].0);
-            let ids = TensorData::new(map.clone(), [1, 40]);
-            let ids = Tensor::<2>::from_data(ids, ops.device());
-            for ids in [None, Some(&ids)] {
-                let tokens = indices.map(|index| match ids {
-                    Some(_) => map[index as usize] as u32,
-                    None => index,
-                });
-                let there = ops.embed_candidates(&table, &found, &places, ids).unwrap();
-                let here = ops.embed(&table, &tokens).unwrap();
-                assert_eq!(self::values(there), self::values(here));
-            }
-            // A row of fewer numbers than were asked for.
-            let data = TensorData::new(vec![f32::NEG_INFINITY, 1.0], [1, 2]);
-            let few = ops.candidates(&Tensor::from_data(data, ops.device()), 2);
-            let few = few.unwrap();
-            let nothing = ops.embed_candidates(&table, &few, &[1], None).unwrap();
-            assert_eq!(nothing.dims(), [1, 32]);
-            let read = pollster::block_on(ops.read_candidates(few)).unwrap();
-            assert_eq!(read, [[(1, 0.0)]]);
-        }
+        candidates::are_embedded_as_their_tokens(&ops, &ops.isa().to_string());
+        let reference = Reference(ops.device().clone());
+        candidates::are_embedded_as_their_tokens(&reference, "reference");
     }
 }
 

@@ -115,6 +115,28 @@ fn no_drafter_changes_a_token() {
     }
 }
 
+/// Attention over more than 256 positions is another kernel for few rows than for many; the
+/// answer begins before that.
+#[test]
+fn no_drafter_changes_a_token_beyond_a_span_of_positions() {
+    let mut model = Tiny::new("llama", 2);
+    model.context = 512;
+    let prompt: Vec<u32> = (0..250).map(|i| (i * i + 3 * i) % 96).collect();
+    for gpu in gpus() {
+        for dtype in [Dtype::F32, Dtype::Q4] {
+            let target = model.load_on(&gpu.ops, dtype);
+            for sampling in samplings() {
+                let run = |drafter| decode(&target, &prompt, options(&sampling, 30, drafter));
+                let plain = run(Box::new(Plain));
+                for drafter in drafters(gpu, &target, &prompt, &plain) {
+                    let what = format!("{} {dtype} {} {sampling:?}", gpu.name, drafter.name());
+                    assert_eq!(run(drafter).ids, plain.ids, "{what}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn sequences_side_by_side_are_what_they_are_alone() {
     for gpu in gpus() {

@@ -8,6 +8,7 @@ use eaglet_core::ops::{
     HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
 };
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
+use eaglet_tests::candidates;
 use eaglet_tests::devices::gpus;
 use eaglet_tests::numbers::{relative_error, spread};
 
@@ -349,36 +350,13 @@ fn the_largest_match_the_reference() {
 
 #[test]
 fn candidates_are_embedded_as_their_tokens_are() {
-    let map: Vec<f32> = (0..40).map(|i| (i * 7 % 64) as f32).collect();
     for gpu in gpus() {
         let ops = &*gpu.ops;
-        for dtype in Dtype::ALL {
-            let table = weight(ops, 13, 64, 96, dtype);
-            let logits = matrix(ops, 12, 3, 40);
-            let found = ops.candidates(&logits, 4).unwrap();
-            let known = pollster::block_on(ops.top_k(&logits, 4)).unwrap();
-            let places = [0, 5, 11, 2];
-            let indices = places.map(|at: u32| known[at as usize / 4][at as usize % 4].0);
-            let ids = TensorData::new(map.clone(), [1, 40]);
-            let ids = Tensor::<2>::from_data(ids, ops.device());
-            for ids in [None, Some(&ids)] {
-                let tokens = indices.map(|index| match ids {
-                    Some(_) => map[index as usize] as u32,
-                    None => index,
-                });
-                let there = ops.embed_candidates(&table, &found, &places, ids);
-                let here = ops.embed(&table, &tokens).unwrap();
-                let what = format!("{} {dtype}", gpu.name);
-                assert_eq!(values(ops, there.unwrap()), values(ops, here), "{what}");
-            }
-            let beyond = ops.embed_candidates(&table, &found, &[12], None);
-            assert!(beyond.unwrap_err().to_string().contains("candidate 12"));
-        }
-        // A row of fewer numbers than were asked for.
-        let data = TensorData::new(vec![f32::NEG_INFINITY, 1.0], [1, 2]);
-        let few = ops.candidates(&Tensor::from_data(data, ops.device()), 2);
-        let read = pollster::block_on(ops.read_candidates(few.unwrap())).unwrap();
-        assert_eq!(read, [[(1, 0.0)]], "{}", gpu.name);
+        candidates::are_embedded_as_their_tokens(ops, &gpu.name);
+        let found = ops.candidates(&matrix(ops, 12, 3, 40), 4).unwrap();
+        let table = weight(ops, 13, 64, 96, Dtype::Q8);
+        let beyond = ops.embed_candidates(&table, &found, &[12], None);
+        assert!(beyond.unwrap_err().to_string().contains("candidate 12"));
     }
 }
 
