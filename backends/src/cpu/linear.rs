@@ -78,6 +78,9 @@ pub fn linear(
     });
 }
 
+/// How many bytes ahead of the sums weights are asked for.
+const AHEAD: usize = 4096;
+
 #[derive(Clone, Copy)]
 enum Input<'a> {
     Floats(&'a [f32]),
@@ -105,6 +108,9 @@ impl Kernel for Tile<'_> {
                 row += unsafe {
                     match self.rows - row {
                         8.. if S::ROWS >= 8 => self.rows_of::<S, 8>(panel, row),
+                        7 if S::ROWS >= 8 => self.rows_of::<S, 7>(panel, row),
+                        6 if S::ROWS >= 8 => self.rows_of::<S, 6>(panel, row),
+                        5 if S::ROWS >= 8 => self.rows_of::<S, 5>(panel, row),
                         4.. => self.rows_of::<S, 4>(panel, row),
                         3 => self.rows_of::<S, 3>(panel, row),
                         2 => self.rows_of::<S, 2>(panel, row),
@@ -204,6 +210,8 @@ impl Tile<'_> {
             let x = x.as_ptr().add(row * width);
             let mut sums = [S::splat(0.0); R];
             for k in 0..width {
+                let line = k * LANES * if HALF { 2 } else { 4 };
+                S::prefetch(panel.as_ptr().wrapping_add(line + AHEAD));
                 let w = match HALF {
                     true => S::load_finite_f16(panel.as_ptr().cast::<u16>().add(k * LANES)),
                     false => S::load(panel.as_ptr().cast::<f32>().add(k * LANES)),
@@ -236,6 +244,9 @@ impl Tile<'_> {
                     from[r] = x.quants.as_ptr().add((row + r) * width + b * BLOCK);
                     block_sums[r] = *x.sums.as_ptr().add((row + r) * blocks + b);
                 }
+                for line in 0..Q8_BLOCK / 64 {
+                    S::prefetch(quants.wrapping_add(b * Q8_BLOCK + line * 64 + AHEAD));
+                }
                 let dots = S::dot_q8::<R>(quants.add(b * Q8_BLOCK), from, block_sums);
                 let scale = S::load_finite_f16(scales.add(b * LANES));
                 for r in 0..R {
@@ -263,6 +274,9 @@ impl Tile<'_> {
                 let mut from = [std::ptr::null(); R];
                 for r in 0..R {
                     from[r] = x.quants.as_ptr().add((row + r) * width + b * BLOCK);
+                }
+                for line in 0..(Q4_SCALES + Q4_BLOCK) / 64 {
+                    S::prefetch(block.wrapping_add(line * 64 + AHEAD));
                 }
                 let dots = S::dot_q4::<R>(block.add(Q4_SCALES), from);
                 let scale = S::load_finite_f16(block.cast());

@@ -98,6 +98,11 @@ unsafe impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn prefetch<T>(line: *const T) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, value: F) {
         unsafe {
             _mm256_storeu_ps(to, value.0);
