@@ -84,6 +84,11 @@ pub fn attend<E: Element>(
     isa: Isa,
     threads: &Threads,
 ) {
+    let slots = keys.len().min(values.len()) / (heads.kv * heads.dim);
+    assert!(
+        highest(rows) < slots,
+        "the cache holds every slot that a row sees"
+    );
     let mixed = &Unshared::new(mixed);
     threads.ranges_of(rows.len() * heads.query, isa.queries(), |items| {
         isa.run(Attend {
@@ -96,4 +101,19 @@ pub fn attend<E: Element>(
             mixed,
         });
     });
+}
+
+/// The highest slot that a row sees; rows mostly share a table, which is looked at once.
+fn highest(rows: &Rows<'_>) -> usize {
+    let mut last: &[u32] = &[];
+    let mut highest = 0;
+    for row in 0..rows.len() {
+        let (committed, path) = rows.visible(row);
+        if (committed.as_ptr(), committed.len()) != (last.as_ptr(), last.len()) {
+            highest = committed.iter().fold(highest, |a, &b| a.max(b));
+            last = committed;
+        }
+        highest = path.iter().fold(highest, |a, &b| a.max(b));
+    }
+    highest as usize
 }

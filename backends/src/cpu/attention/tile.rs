@@ -62,9 +62,9 @@ struct Query<'a> {
 
 impl Query<'_> {
     /// The slots from the `first`th on.
-    fn slots(&self, first: usize) -> impl Iterator<Item = usize> {
+    fn slots(&self, first: usize) -> impl Iterator<Item = u32> {
         let (committed, path) = (self.committed[first..].iter(), self.path.iter());
-        committed.chain(path).map(|&slot| slot as usize)
+        committed.chain(path).copied()
     }
 
     fn seen(&self) -> usize {
@@ -93,6 +93,18 @@ impl<E: Element> Attend<'_, E> {
             committed,
             path,
         }
+    }
+
+    /// The vector of a slot from a column on.
+    ///
+    /// # Safety
+    /// The cache holds the slot, and the column is one of it.
+    #[inline(always)]
+    unsafe fn vector(&self, of: &[E], slot: u32, column: usize) -> *const E {
+        let start = slot as usize * self.heads.kv * self.heads.dim + column;
+        debug_assert!(start < of.len());
+        // SAFETY: the caller's.
+        unsafe { of.as_ptr().add(start) }
     }
 
     /// How many items from one on, `most` at most, have its key head and its table.
@@ -159,13 +171,10 @@ impl<E: Element> Attend<'_, E> {
         stride: usize,
     ) {
         let dim = self.heads.dim;
-        let key = |slot: usize| {
-            let start = slot * self.heads.kv * dim + offset;
-            &self.keys[start..start + dim]
-        };
         let whole = dim - dim % LANES;
-        // SAFETY: steps of sixteen inside queries and keys.
+        // SAFETY: steps of sixteen inside queries and keys, and scores of four slots.
         unsafe {
+            let key = |slot: u32| self.vector(self.keys, slot, offset);
             // One query has nothing to share; few registers are better left to one key.
             let (fours, _) = match Q {
                 1 => (&[][..], common),
@@ -173,32 +182,34 @@ impl<E: Element> Attend<'_, E> {
             };
             for (index, slots) in fours.iter().enumerate() {
                 for &slot in common.iter().skip(index * KEYS + AHEAD).take(KEYS) {
-                    ask::<S, E>(key(slot as usize));
+                    ask::<S, E>(key(slot), dim);
                 }
-                let keys = slots.map(|slot| key(slot as usize));
+                let keys = slots.map(key);
                 let mut sums = [[S::splat(0.0); KEYS]; Q];
                 for d in (0..whole).step_by(LANES) {
-                    let keys = keys.map(|key| E::load::<S>(key.as_ptr().add(d)));
-                    for (sums, query) in sums.iter_mut().zip(queries) {
-                        let query = S::load(query.values.as_ptr().add(d));
+                    let keys = keys.map(|key| E::load::<S>(key.add(d)));
+                    for q in 0..Q {
+                        let query = S::load(queries[q].values.as_ptr().add(d));
                         for k in 0..KEYS {
-                            sums[k] = S::fma(query, keys[k], sums[k]);
+                            sums[q][k] = S::fma(query, keys[k], sums[q][k]);
                         }
                     }
                 }
-                for (q, sums) in sums.into_iter().enumerate() {
-                    let at = q * stride + index * KEYS;
-                    let mut sums = S::sums(sums);
-                    for (sum, key) in sums.iter_mut().zip(keys) {
-                        *sum += rest(&queries[q].values[whole..], &key[whole..]);
-                    }
-                    scores[at..at + KEYS].copy_from_slice(&sums);
+                for q in 0..Q {
+                    let to = scores.as_mut_ptr().add(q * stride + index * KEYS);
+                    to.cast::<[f32; KEYS]>().write_unaligned(S::sums(sums[q]));
                 }
             }
             let done = fours.len() * KEYS;
             for (q, query) in queries.iter().enumerate() {
-                let scores = &mut scores[q * stride + done..];
-                for (score, slot) in scores.iter_mut().zip(query.slots(done)) {
+                let (shared, own) = scores[q * stride..].split_at_mut(done);
+                if whole < dim {
+                    for (score, slot) in shared.iter_mut().zip(query.slots(0)) {
+                        let key = key(slot).add(whole);
+                        *score += rest(&query.values[whole..], key);
+                    }
+                }
+                for (score, slot) in own.iter_mut().zip(query.slots(done)) {
                     *score = dot::<S, E>(query.values, key(slot));
                 }
             }
@@ -217,45 +228,39 @@ impl<E: Element> Attend<'_, E> {
         stride: usize,
         totals: &[f32; Q],
     ) -> usize {
-        let value = |slot: usize| {
-            let start = slot * self.heads.kv * self.heads.dim + at.0;
-            &self.values[start..start + V * LANES]
-        };
-        // SAFETY: each slice holds `V` vectors.
+        // SAFETY: a slot has `V` vectors from the column on, and a weight for each query.
         unsafe {
+            let value = |slot: u32| self.vector(self.values, slot, at.0);
             let mut sums = [[S::splat(0.0); V]; Q];
             for (position, &slot) in common.iter().enumerate() {
-                if Q > 1
-                    && let Some(&slot) = common.get(position + AHEAD)
-                {
-                    ask::<S, E>(value(slot as usize));
+                if Q > 1 && position + AHEAD < common.len() {
+                    let soon = *common.get_unchecked(position + AHEAD);
+                    ask::<S, E>(value(soon), V * LANES);
                 }
-                let value = value(slot as usize).as_ptr();
-                // Weights in registers and values one by one: there are fewer of the former.
-                let weights: [S::F; Q] = std::array::from_fn(|q| {
-                    S::splat(*weights.get_unchecked(q * stride + position))
-                });
-                for v in 0..V {
-                    let value = E::load::<S>(value.add(v * LANES));
-                    for q in 0..Q {
-                        sums[q][v] = S::fma(weights[q], value, sums[q][v]);
+                // Values in registers and weights one by one: there are fewer of the former.
+                let value = value(slot);
+                let values: [S::F; V] = std::array::from_fn(|v| E::load::<S>(value.add(v * LANES)));
+                for q in 0..Q {
+                    let weight = S::splat(*weights.as_ptr().add(q * stride + position));
+                    for v in 0..V {
+                        sums[q][v] = S::fma(weight, values[v], sums[q][v]);
                     }
                 }
             }
-            for (q, query) in queries.iter().enumerate() {
+            for q in 0..Q {
+                let (query, mut sums) = (&queries[q], sums[q]);
                 let weights = &weights[q * stride + common.len()..];
                 for (&weight, slot) in weights.iter().zip(query.slots(common.len())) {
-                    let value = value(slot).as_ptr();
-                    for (v, sum) in sums[q].iter_mut().enumerate() {
-                        let value = E::load::<S>(value.add(v * LANES));
-                        *sum = S::fma(S::splat(weight), value, *sum);
+                    for v in 0..V {
+                        let value = E::load::<S>(value(slot).add(v * LANES));
+                        sums[v] = S::fma(S::splat(weight), value, sums[v]);
                     }
                 }
                 let start = query.start + at.1;
                 let mixed = self.mixed.slice(start..start + V * LANES);
-                for (v, &sum) in sums[q].iter().enumerate() {
-                    let mean = S::div(sum, S::splat(totals[q]));
-                    S::store(mixed[v * LANES..].as_mut_ptr(), mean);
+                for v in 0..V {
+                    let mean = S::div(sums[v], S::splat(totals[q]));
+                    S::store(mixed.as_mut_ptr().add(v * LANES), mean);
                 }
             }
         }
@@ -266,43 +271,40 @@ impl<E: Element> Attend<'_, E> {
     #[inline(always)]
     fn mix_one(&self, query: &Query<'_>, weights: &[f32], total: f32, column: usize) -> f32 {
         let stride = self.heads.kv * self.heads.dim;
-        let value = |slot: usize| self.values[slot * stride + column].widen();
+        let value = |slot: u32| self.values[slot as usize * stride + column].widen();
         let weighed = query.slots(0).zip(weights);
         let weighed = weighed.map(|(slot, weight)| weight * value(slot));
         weighed.sum::<f32>() / total
     }
 }
 
-/// Asks for a slice that will be read soon.
+/// Asks for values that will be read soon.
 #[inline(always)]
-fn ask<S: Simd, E>(soon: &[E]) {
-    for line in soon.chunks(64 / size_of::<E>()) {
-        S::prefetch(line.as_ptr());
+fn ask<S: Simd, E>(soon: *const E, values: usize) {
+    for at in (0..values).step_by(64 / size_of::<E>()) {
+        S::prefetch(soon.wrapping_add(at));
     }
 }
 
-/// The dot product of two slices of one length.
+/// The dot product of a slice and as many elements.
 #[inline(always)]
-unsafe fn dot<S: Simd, E: Element>(a: &[f32], b: &[E]) -> f32 {
+unsafe fn dot<S: Simd, E: Element>(a: &[f32], b: *const E) -> f32 {
     let whole = a.len() - a.len() % LANES;
-    // SAFETY: steps of sixteen inside both slices.
+    // SAFETY: steps of sixteen inside both.
     unsafe {
         let mut sum = S::splat(0.0);
         for i in (0..whole).step_by(LANES) {
-            sum = S::fma(
-                S::load(a.as_ptr().add(i)),
-                E::load::<S>(b.as_ptr().add(i)),
-                sum,
-            );
+            sum = S::fma(S::load(a.as_ptr().add(i)), E::load::<S>(b.add(i)), sum);
         }
-        S::sum(sum) + rest(&a[whole..], &b[whole..])
+        S::sum(sum) + rest(&a[whole..], b.add(whole))
     }
 }
 
 /// The part of a dot product that is less than a vector.
 #[inline(always)]
-fn rest<E: Element>(a: &[f32], b: &[E]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b.widen()).sum()
+unsafe fn rest<E: Element>(a: &[f32], b: *const E) -> f32 {
+    let b = |i| unsafe { (*b.add(i)).widen() };
+    a.iter().enumerate().map(|(i, a)| a * b(i)).sum()
 }
 
 /// Turns `seen` scores (padded with minus infinity to whole vectors) into unnormalised
