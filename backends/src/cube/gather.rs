@@ -16,6 +16,10 @@ pub struct Table {
     pub outputs: usize,
     /// The id of the first of them.
     pub first: usize,
+    /// Words from one id to the next.
+    pub stride: usize,
+    /// The word of the first id.
+    pub at: usize,
 }
 
 /// Widens rows of a packed table: `ids` to `y`, `[count, packets * quads]`. Ids in other
@@ -35,7 +39,7 @@ pub fn embed<W: Numeric, S: Float>(
     }
     let row = item / table.packets;
     let packet = item % table.packets;
-    let id = ids[row] as usize;
+    let id = ids[table.at + row * table.stride] as usize;
     if id < table.first || id >= table.first + table.outputs {
         terminate!();
     }

@@ -155,6 +155,10 @@ impl<K: Kind> Ops for CubeOps<K> {
         self.run_embed(table.packed()?, tokens)
     }
 
+    fn embed_rows(&self, table: &Weight, rows: &Rows<'_>) -> Result<Tensor<2>> {
+        self.run_embed_rows(table.packed()?, rows)
+    }
+
     fn norm(&self, x: &Tensor<2>, norm: &Norm) -> Result<Tensor<2>> {
         match x.dims()[1].is_multiple_of(4) {
             true => self.run_norm(x, norm),

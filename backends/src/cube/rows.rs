@@ -8,7 +8,7 @@ use eaglet_core::ops::Rows;
 use super::gpu::Gpu;
 
 /// Words that describe a row, before the tables and paths.
-pub const FIELDS: usize = 5;
+pub const FIELDS: usize = 6;
 /// A row's logical position; it sees one slot more.
 pub const POSITION: usize = 0;
 /// The slot that it writes.
@@ -19,6 +19,8 @@ pub const PREFIX: usize = 2;
 pub const TABLE: usize = 3;
 /// Where its path begins in the buffer.
 pub const PATH: usize = 4;
+/// Its token.
+pub const TOKEN: usize = 5;
 
 /// The buffer, in 32-bit words.
 pub struct Staged {
@@ -116,6 +118,7 @@ fn words(rows: &Rows<'_>) -> Vec<u32> {
             rows.prefixes[row],
             starts[rows.sequences[row] as usize],
             path,
+            rows.tokens[row],
         ]);
         path = start + rows.path_ends[row];
     }
@@ -148,6 +151,7 @@ mod tests {
             assert_eq!(words[field(TABLE)..][..prefix], *committed, "{row}");
             assert_eq!(words[field(PATH)..][..seen - prefix], *path, "{row}");
             assert_eq!(field(SLOT), rows.slots[row] as usize);
+            assert_eq!(field(TOKEN), rows.tokens[row] as usize);
         }
         // The fourth slot of the first table is no row's business.
         assert!(!words.contains(&4));

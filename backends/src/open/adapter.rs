@@ -69,11 +69,23 @@ pub async fn prepare(instance: Instance, adapter: Adapter) -> Result<Opened> {
         backend,
     };
     Ok(Opened {
-        device: init_device(setup, RuntimeOptions::default()),
+        device: init_device(setup, options()),
         fault,
         #[cfg(test)]
         handle,
     })
+}
+
+/// How work is handed over. In browsers a submit is a message to another process: whatever
+/// stands between two readbacks, a draft or a verification, goes as one. Native drivers take
+/// submits cheaply, and a GPU that gets CubeCL's 32 dispatches at a time is at work while the
+/// rest of a pass is recorded.
+fn options() -> RuntimeOptions {
+    let mut options = RuntimeOptions::default();
+    if cfg!(target_family = "wasm") {
+        options.tasks_max = 1 << 14;
+    }
+    options
 }
 
 /// The adapter's device, with all it can do: what kernels may use is asked of it later.

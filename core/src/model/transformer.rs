@@ -113,7 +113,7 @@ impl Transformer {
         let ops = &*self.ops;
         let heads = self.config.attention_heads();
         let mut tapped = Vec::with_capacity(taps.len());
-        let mut x = ops.embed(&self.embedding, &rows.tokens)?;
+        let mut x = ops.embed_rows(&self.embedding, rows)?;
         for (index, layer) in self.layers.iter().enumerate() {
             if taps.contains(&index) {
                 tapped.push(x.clone());

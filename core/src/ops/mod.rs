@@ -108,6 +108,12 @@ pub trait Ops: Send + Sync {
         reference::embed(table, tokens)
     }
 
+    /// The same for the tokens of `rows`, which the operations after this one will ask for: a
+    /// device takes all of them in at once.
+    fn embed_rows(&self, table: &Weight, rows: &Rows<'_>) -> Result<Tensor<2>> {
+        self.embed(table, &rows.tokens)
+    }
+
     /// RMS norm of each row: `[rows, n]` to the same shape.
     fn norm(&self, x: &Tensor<2>, norm: &Norm) -> Result<Tensor<2>> {
         reference::norm(x, norm)

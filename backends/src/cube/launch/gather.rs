@@ -4,26 +4,58 @@ use burn::tensor::Tensor;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 use eaglet_core::error::{Error, Result};
-use eaglet_core::ops::Norm;
+use eaglet_core::ops::{Norm, Rows};
 use half::f16;
 
 use super::whole;
 use crate::cube::CubeOps;
 use crate::cube::decode::Storage;
 use crate::cube::gather::{self, TableLaunch};
+use crate::cube::rows::{FIELDS, TOKEN};
 use crate::cube::tensors::{Kind, arg};
 use crate::cube::weight::{Packed, Part};
 
+/// Ids in a buffer of words.
+struct Ids<'a> {
+    buffer: &'a Handle,
+    /// Words from one to the next.
+    stride: usize,
+    /// The word of the first.
+    at: usize,
+}
+
+fn check(table: &Packed, tokens: &[u32]) -> Result<()> {
+    match tokens.iter().find(|&&id| id as usize >= table.outputs) {
+        Some(id) => Err(Error::Invalid(format!(
+            "token id {id} is not in a table of {}",
+            table.outputs
+        ))),
+        None => Ok(()),
+    }
+}
+
 impl<K: Kind> CubeOps<K> {
     pub(in crate::cube) fn run_embed(&self, table: &Packed, tokens: &[u32]) -> Result<Tensor<2>> {
-        if let Some(id) = tokens.iter().find(|&&id| id as usize >= table.outputs) {
-            return Err(Error::Invalid(format!(
-                "token id {id} is not in a table of {}",
-                table.outputs
-            )));
-        }
+        check(table, tokens)?;
         let ids = self.gpu.upload(bytemuck::cast_slice(tokens))?;
         self.embed_ids(table, &ids, tokens.len())
+    }
+
+    /// Takes in the rows before anything else of a pass: an upload hands over to the device
+    /// what waits, so that a later one would cut the pass in two.
+    pub(in crate::cube) fn run_embed_rows(
+        &self,
+        table: &Packed,
+        rows: &Rows<'_>,
+    ) -> Result<Tensor<2>> {
+        check(table, &rows.tokens)?;
+        let staged = self.staged(rows)?;
+        let ids = Ids {
+            buffer: &staged.buffer,
+            stride: FIELDS,
+            at: TOKEN,
+        };
+        self.look_up(table, ids, rows.len())
     }
 
     /// Rows of a table for `tokens` ids in a buffer. The row of an id that is not in the
@@ -31,14 +63,20 @@ impl<K: Kind> CubeOps<K> {
     pub(in crate::cube) fn embed_ids(
         &self,
         table: &Packed,
-        ids: &Handle,
+        buffer: &Handle,
         tokens: usize,
     ) -> Result<Tensor<2>> {
+        let (stride, at) = (1, 0);
+        self.look_up(table, Ids { buffer, stride, at }, tokens)
+    }
+
+    fn look_up(&self, table: &Packed, ids: Ids<'_>, tokens: usize) -> Result<Tensor<2>> {
         let y = self.room(tokens, table.inputs)?;
         for part in &table.parts {
             let (count, dim) = self.gpu.spread(tokens * table.packets());
             let Part { first, outputs, .. } = *part;
-            let sizes = TableLaunch::new(tokens, table.packets(), outputs, first);
+            let sizes =
+                TableLaunch::new(tokens, table.packets(), outputs, first, ids.stride, ids.at);
             let scales = part.scales.as_ref().unwrap_or(&part.packets);
             macro_rules! launch {
                 ($weight:ty, $scale:ty) => {
@@ -50,7 +88,7 @@ impl<K: Kind> CubeOps<K> {
                             dim,
                             whole(&part.packets, size_of::<$weight>()),
                             whole(scales, size_of::<$scale>()),
-                            whole(ids, 4),
+                            whole(ids.buffer, 4),
                             arg(&y),
                             sizes,
                             table.storage,

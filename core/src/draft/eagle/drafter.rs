@@ -96,7 +96,7 @@ impl Eagle {
         let tokens = &context[first + 1..first + 1 + count];
         let slots = self.cache.reserve(count)?;
         let rows = self.pairs.extend(tokens, &slots);
-        let embedded = self.ops.embed(self.head.embedding(), tokens)?;
+        let embedded = self.ops.embed_rows(self.head.embedding(), &rows)?;
         let layer = self.cache.layer(0);
         let outputs = self.head.pass(features, embedded, &rows, layer)?;
         self.ops.select(&outputs, &[count as u32 - 1])
