@@ -37,6 +37,11 @@ impl Rest {
         (self.left, self.tried) = (self.length, 0);
     }
 
+    /// Times have changed: tries at once, and rests as long as it would have if that fails.
+    pub fn wake(&mut self) {
+        (self.left, self.tried) = (0, 0);
+    }
+
     /// The trials went well for long: the next rest is a short one.
     pub fn forget(&mut self) {
         self.length = 0;
@@ -70,5 +75,10 @@ mod tests {
         rest.forget();
         rest.begin();
         assert_eq!(rounds(&mut rest), 16);
+        rest.begin();
+        rest.wake();
+        assert_eq!((rounds(&mut rest), rest.tried()), (0, 1), "tried at once");
+        rest.begin();
+        assert_eq!(rounds(&mut rest), 64, "and known for a failure");
     }
 }

@@ -49,6 +49,14 @@ const CERTAIN: usize = 48;
 const MEMORY: f32 = 0.96;
 
 impl Asking {
+    /// Another prompt has come: whatever was right before is tried again.
+    pub fn wake(&mut self) {
+        for Record { net, rest } in &mut self.0 {
+            *net = 0.0;
+            rest.wake();
+        }
+    }
+
     /// Whether to ask in this round.
     pub fn asks(&mut self, situation: Situation) -> bool {
         let rest = &mut self.0[situation as usize].rest;
@@ -114,6 +122,8 @@ mod tests {
         for situation in [Some(0.3), Some(0.6), Some(0.9)].map(Situation::of) {
             assert!(asking.asks(situation), "{situation:?}");
         }
+        asking.wake();
+        assert!(asking.asks(Situation::New), "another prompt");
     }
 
     #[test]

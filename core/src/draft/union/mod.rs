@@ -162,6 +162,7 @@ impl Drafter for Union {
 
     fn truncate(&mut self, len: usize) -> usize {
         self.pending = None;
+        self.asking.wake();
         self.inner.truncate(len)
     }
 }
