@@ -50,6 +50,8 @@ fn every_method_answers_every_question_with_the_same_tokens() {
         (&3.into(), &4.into())
     );
     assert!(report["read_bandwidth_gb_s"].as_f64() > Some(0.1));
+    let costs = report["passes"]["costs"].as_array().unwrap();
+    assert!(costs.len() > 3 && costs[0][0] == 1 && costs[0][1].as_f64() > Some(0.0));
     // Three methods, two temperatures; all categories and each of two.
     assert_eq!(report["results"].as_array().unwrap().len(), 3 * 2 * 3);
     assert_eq!(report["answers"].as_array().unwrap().len(), 3 * 2 * 3 * 2);

@@ -9,7 +9,7 @@ use eaglet_core::draft::{
     Drafter, Eagle, Growth, Lookahead, LookaheadOptions, Medusa, NgramOptions, Plain, SmallModel,
     Union,
 };
-use eaglet_core::engine::{CostTable, Sizing, Stats};
+use eaglet_core::engine::{CostTable, Session, Sizing, Stats};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::sample::Sampling;
 use eaglet_core::weights::Dtype;
@@ -28,7 +28,7 @@ fn measuring_leaves_a_session_as_it_was() {
         .open(options(&sampling, 20, Box::new(Plain)))
         .unwrap();
     for _ in 0..2 {
-        let table = pollster::block_on(session.measure(2, 6)).unwrap();
+        let table = pollster::block_on(session.measure(&Session::widths(2, 6), 0)).unwrap();
         let widths: Vec<usize> = table.widths().iter().map(|&(rows, _)| rows).collect();
         assert_eq!(widths, [1, 2, 4, 8, 16]);
         assert!(table.widths().iter().all(|&(_, seconds)| seconds > 0.0));
@@ -47,8 +47,10 @@ fn a_context_smaller_than_the_widest_pass_is_measured_as_far_as_it_goes() {
     let ops = Arc::new(CpuOps::new(2));
     let target = Transformer::load(&Tiny::new("llama", 1).from_gguf(), ops, options, |_, _| {});
     let mut session = session(&Arc::new(target.unwrap()), 1);
-    let table = pollster::block_on(session.measure(1, 6)).unwrap();
+    let table = pollster::block_on(session.measure(&Session::widths(1, 6), 0)).unwrap();
     assert_eq!(table.widths().last().unwrap().0, 4);
+    let table = pollster::block_on(session.measure(&[1, 2, 3], 3)).unwrap();
+    assert_eq!(table.widths().last().unwrap().0, 2, "after three positions");
 }
 
 /// Drafters with a network.

@@ -16,22 +16,22 @@ const RUNS: usize = 3;
 const WIDEST: usize = 64;
 
 impl Session {
-    /// Measures passes of 1, 2, 4, .. rows, up to what one round of `sequences` sequences
-    /// with `nodes` nodes each may need, 64 at most; the readback of one id a row is
-    /// included. Each width is run three times: up to 16 rows that is some thirty plain
-    /// steps where memory is the limit. Nothing of the session changes.
+    /// Measures passes of these numbers of rows, rising from 1, after `committed` positions,
+    /// as far as the context has room; the readback of one id a row is included. Each is run
+    /// three times: with [`Session::widths`] up to 16 rows that is some thirty plain steps
+    /// where memory is the limit. Nothing of the session changes.
     ///
     /// # Errors
     /// The device failed, or its cache is full.
-    pub async fn measure(&mut self, sequences: usize, nodes: usize) -> Result<CostTable> {
-        let most = Self::widest(sequences, nodes);
-        let most = most.min(self.context).min(self.pool.free());
-        let widths = (0..).map(|n| 1 << n).take_while(|&width| width <= most);
-        let mut table: Vec<(usize, f64)> = widths.map(|width| (width, f64::INFINITY)).collect();
+    pub async fn measure(&mut self, widths: &[usize], committed: usize) -> Result<CostTable> {
+        let room = self.context.min(self.pool.free()).saturating_sub(committed);
+        let widths = widths.iter().filter(|&&width| width <= room);
+        let mut table: Vec<(usize, f64)> = widths.map(|&width| (width, f64::INFINITY)).collect();
         for run in 0..RUNS {
             for (width, best) in &mut table {
-                let slots = self.pool.reserve(*width)?;
-                let seconds = self.time(&slots).await;
+                let slots = self.pool.reserve(committed + *width)?;
+                let (past, own) = slots.split_at(committed);
+                let seconds = self.time(past, own).await;
                 self.pool.release(slots.into_iter());
                 if run > 0 {
                     *best = best.min(seconds?);
@@ -62,7 +62,7 @@ impl Session {
             return Ok(());
         };
         let slots = self.pool.reserve(SEEN)?;
-        let rows = chain(&slots);
+        let rows = chain(&[], &slots);
         let features = self.target.forward(&rows, &mut self.pool, &self.taps);
         self.pool.release(slots.iter().copied());
         // As good as free, but looked at level by level, as in rounds that are sized.
@@ -95,15 +95,23 @@ impl Session {
         Ok(())
     }
 
-    /// The widest pass that [`Session::measure`] runs, given room for it.
+    /// Widths that tell what a round of `sequences` sequences with `nodes` nodes each costs:
+    /// 1, 2, 4, .. rows, up to what it may need, 64 at most.
+    pub fn widths(sequences: usize, nodes: usize) -> Vec<usize> {
+        let widest = Self::widest(sequences, nodes);
+        let widths = (0..).map(|n| 1 << n);
+        widths.take_while(|&width| width <= widest).collect()
+    }
+
+    /// The last of [`Session::widths`].
     pub fn widest(sequences: usize, nodes: usize) -> usize {
         let rows = sequences.saturating_mul(nodes.saturating_add(1));
         rows.min(WIDEST).next_power_of_two()
     }
 
-    /// Seconds of one pass over a chain in some slots.
-    async fn time(&mut self, slots: &[u32]) -> Result<f64> {
-        let rows = chain(slots);
+    /// Seconds of one pass over a chain in some slots, after those of a past.
+    async fn time(&mut self, past: &[u32], slots: &[u32]) -> Result<f64> {
+        let rows = chain(past, slots);
         let start = Instant::now();
         let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
         let logits = self.target.logits(&features.last)?;
@@ -112,12 +120,12 @@ impl Session {
     }
 }
 
-/// Rows of token 0, one after another in some slots.
-fn chain(slots: &[u32]) -> Rows<'static> {
+/// Rows of token 0, one after another in some slots, which see those of a past.
+fn chain<'a>(past: &'a [u32], slots: &[u32]) -> Rows<'a> {
     let mut rows = Rows::default();
-    let table = rows.add_table(&[]);
+    let table = rows.add_table(past);
     for (row, &slot) in slots.iter().enumerate() {
-        rows.push(0, slot, table, 0, &slots[..=row]);
+        rows.push(0, slot, table, past.len() as u32, &slots[..=row]);
     }
     rows
 }

@@ -132,6 +132,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
     };
     let bandwidth = subject.backend().bandwidth()?;
+    let passes = subject.passes()?;
     let plan = Plan {
         subject: &subject,
         questions: &questions,
@@ -141,7 +142,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         decode: &args.decode,
     };
     let records = plan.run(context.progress)?;
-    let report = Report::new(&plan, &records, source, bandwidth);
+    let report = Report::new(&plan, &records, source, bandwidth, passes);
     // Files first: whoever reads the table may stop reading.
     if let Some(path) = &args.json {
         let json = serde_json::to_vec_pretty(&report);

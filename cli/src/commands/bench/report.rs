@@ -6,6 +6,7 @@ use super::contender::{Contender, Source};
 use super::figures::{answered, rows};
 use super::measure::{Plan, Record};
 use super::statistics::Spread;
+use super::subject::Passes;
 use super::tally::Split;
 use crate::error::Failure;
 use crate::runtime::Verify;
@@ -41,6 +42,8 @@ pub struct Report {
     pub bytes_per_pass: usize,
     /// Tokens a second of plain decoding, were reading the weights all that takes time.
     pub plain_limit_tok_s: f64,
+    /// What verifying N rows costs.
+    pub passes: Passes,
     /// Whether every answer is plain decoding's, token for token.
     pub identical: bool,
     pub rules: &'static str,
@@ -105,7 +108,13 @@ pub struct Answered {
 
 impl Report {
     /// Works out every figure. `bandwidth` is in bytes a second.
-    pub fn new(plan: &Plan<'_>, records: &[Record], source: String, bandwidth: f64) -> Self {
+    pub fn new(
+        plan: &Plan<'_>,
+        records: &[Record],
+        source: String,
+        bandwidth: f64,
+        passes: Passes,
+    ) -> Self {
         let target = plan.subject.target();
         let backend = plan.subject.backend();
         let bytes = target.bytes_per_pass();
@@ -143,6 +152,7 @@ impl Report {
             read_bandwidth_gb_s: bandwidth / 1e9,
             bytes_per_pass: bytes,
             plain_limit_tok_s: bandwidth / bytes as f64,
+            passes,
             identical: records.iter().all(|record| record.difference.is_none()),
             rules: RULES,
             methods: plan.contenders.iter().map(method).collect(),
@@ -193,8 +203,8 @@ impl Report {
         })
     }
 
-    /// What was measured, in a sentence, and what the memory allows, in another.
-    pub fn facts(&self) -> [String; 2] {
+    /// A sentence each: what was measured, what the memory allows, what verifying costs.
+    pub fn facts(&self) -> [String; 3] {
         let count = |count: usize, what: &str| match count {
             1 => format!("1 {what}"),
             count => format!("{count} {what}s"),
@@ -223,7 +233,24 @@ impl Report {
                 self.bytes_per_pass as f64 / 1e6,
                 self.plain_limit_tok_s,
             ),
+            self.verifying(),
         ]
+    }
+
+    /// The cost of passes, in plain steps.
+    fn verifying(&self) -> String {
+        let widths = self.passes.costs.widths();
+        let Some(&(_, plain)) = widths.first() else {
+            return "What a pass of many rows costs could not be measured.".into();
+        };
+        let cost = |&(rows, time): &(usize, f64)| format!("{rows} rows {:.2}", time / plain);
+        let costs: Vec<String> = widths[1..].iter().map(cost).collect();
+        format!(
+            "At {} positions a pass of one row takes {:.2} ms; of more, in such steps: {}.",
+            self.passes.positions,
+            plain * 1e3,
+            costs.join(", "),
+        )
     }
 
     /// What must be said of figures that measure no real model or method.

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eaglet_backends::Backend;
-use eaglet_core::engine::Session;
+use eaglet_core::engine::{CostTable, Session, SessionOptions};
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::sample::uniform;
 use eaglet_core::text::{Message, TextAssets};
 use eaglet_core::weights::{Dtype, RandomWeights};
+use serde::Serialize;
 
 use super::shapes;
 use crate::context::Context;
@@ -23,6 +24,21 @@ const BUILT_IN: &str = include_str!("../../../../tests/data/mt_bench_half.jsonl"
 /// Prompts of a model that knows no text: how many, and how long.
 const RANDOM_PROMPTS: usize = 8;
 const RANDOM_IDS: usize = 128;
+
+/// Rows of the passes that are measured; EAGLE-2's published tree for 7B models has 26 with
+/// its root.
+const WIDTHS: [usize; 8] = [1, 2, 4, 8, 16, 26, 32, 64];
+/// Positions before them, where the context has room.
+const POSITIONS: usize = 256;
+
+/// What verifying costs.
+#[derive(Serialize)]
+pub struct Passes {
+    /// Committed positions that every row sees.
+    pub positions: usize,
+    /// Seconds by rows, the best of two.
+    pub costs: CostTable,
+}
 
 /// The questions of a file, or the built-in ones. Of too many, `limit` are taken at even
 /// distances, so that no category is left out for being last.
@@ -138,11 +154,25 @@ impl Subject {
         match self {
             Self::Chat(runtime) => runtime.costs.tell(session, 1, nodes),
             Self::Random { .. } => {
-                let table = pollster::block_on(session.measure(1, nodes))?;
+                let widths = Session::widths(1, nodes);
+                let table = pollster::block_on(session.measure(&widths, 0))?;
                 session.assume(table);
                 Ok(())
             }
         }
+    }
+
+    /// Measures passes of [`WIDTHS`] rows in the middle of a text.
+    pub fn passes(&self) -> Result<Passes, Failure> {
+        let most = WIDTHS[WIDTHS.len() - 1];
+        let room = SessionOptions {
+            sequences: 1,
+            nodes: most,
+        };
+        let positions = POSITIONS.min(self.target().context().saturating_sub(most));
+        let mut session = Session::new(self.target().clone(), room)?;
+        let costs = pollster::block_on(session.measure(&WIDTHS, positions))?;
+        Ok(Passes { positions, costs })
     }
 
     /// What drafts by these flags: with the head beside the model, if there is one.

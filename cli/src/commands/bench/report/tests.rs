@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use eaglet_backends::DeviceSpec;
+use eaglet_core::engine::CostTable;
 use eaglet_core::model::{LoadOptions, Transformer};
 use eaglet_core::weights::{Dtype, RandomWeights};
 
@@ -77,7 +78,11 @@ fn report_of(ngram: [f64; 3], differs: Option<usize>, temperature: f32, flags: &
     };
     let records = (0..3).flat_map(|q| [record(q, 0, 2.0), record(q, 1, ngram[q])]);
     let records: Vec<Record> = records.collect();
-    Report::new(&plan, &records, "test".into(), 1e9)
+    let passes = Passes {
+        positions: 7,
+        costs: CostTable::new(vec![(1, 0.002), (26, 0.0025)]).unwrap(),
+    };
+    Report::new(&plan, &records, "test".into(), 1e9, passes)
 }
 
 #[test]
@@ -99,6 +104,9 @@ fn figures_are_medians_of_pairs_and_ratios_of_totals() {
     // 30 passes in 3.5 seconds, of some KB each, at 1 GB/s.
     let share = 30.0 / 3.5 * report.bytes_per_pass as f64 / 1e9;
     assert!((ngram.bandwidth_share / share - 1.0).abs() < 1e-9);
+    let costs =
+        "At 7 positions a pass of one row takes 2.00 ms; of more, in such steps: 26 rows 1.25.";
+    assert_eq!(report.facts()[2], costs);
 }
 
 #[test]
