@@ -126,6 +126,9 @@ enum Set {
     /// AVX-512 (F, BW, VL, VNNI) with FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX2 with FMA, F16C and AVX-VNNI.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     /// AVX2 with FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -153,6 +156,9 @@ impl Isa {
             if avx2 && avx512 {
                 sets.push(Self(Set::Avx512));
             }
+            if avx2 && is_x86_feature_detected!("avxvnni") {
+                sets.push(Self(Set::AvxVnni));
+            }
             if avx2 {
                 sets.push(Self(Set::Avx2));
             }
@@ -179,7 +185,9 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => avx512::Avx512::QUERIES,
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => avx2::Avx2::QUERIES,
+            Set::AvxVnni => avx2::Avx2::<true>::QUERIES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => avx2::Avx2::<false>::QUERIES,
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Set::Simd128 => wasm::Simd128::QUERIES,
             Set::Portable => Portable::QUERIES,
@@ -195,6 +203,8 @@ impl Isa {
                 #[cfg(target_arch = "x86_64")]
                 Set::Avx512 => avx512::enter(kernel),
                 #[cfg(target_arch = "x86_64")]
+                Set::AvxVnni => avx2::enter_vnni(kernel),
+                #[cfg(target_arch = "x86_64")]
                 Set::Avx2 => avx2::enter(kernel),
                 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
                 Set::Simd128 => kernel.run::<wasm::Simd128>(),
@@ -209,6 +219,8 @@ impl fmt::Display for Isa {
         f.write_str(match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => "AVX-512 VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => "AVX-VNNI",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "AVX2",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
