@@ -87,6 +87,13 @@ fn passes(target: &Transformer) -> Vec<Duration> {
     let mut pool = KvPool::new(&**ops, config.layers, slots, heads, dtype).unwrap();
     let slots = pool.reserve(slots).unwrap();
     let (committed, free) = slots.split_at(CONTEXT);
+    // Keys and values that were never written are not really there, and cost nothing to read.
+    let mut past = Rows::default();
+    let table = past.add_table(&[]);
+    for i in 0..CONTEXT {
+        past.push(100, committed[i], table, 0, &committed[..=i]);
+    }
+    target.forward(&past, &mut pool, &[]).unwrap();
     let mut times = vec![Vec::new(); WIDTHS.len()];
     for _ in 0..ROUNDS {
         for (times, &width) in times.iter_mut().zip(&WIDTHS) {

@@ -37,9 +37,9 @@ impl Rest {
         (self.left, self.tried) = (self.length, 0);
     }
 
-    /// Times have changed: tries at once, and rests as long as it would have if that fails.
+    /// Times have changed: a rest ends, and if what follows fails the next is longer.
     pub fn wake(&mut self) {
-        (self.left, self.tried) = (0, 0);
+        self.left = 0;
     }
 
     /// The trials went well for long: the next rest is a short one.

@@ -16,32 +16,50 @@ const RUNS: usize = 3;
 const WIDEST: usize = 64;
 
 impl Session {
-    /// Measures passes of these numbers of rows, rising from 1, after `committed` positions,
-    /// as far as the context has room; the readback of one id a row is included. Each is run
+    /// Measures passes of these numbers of rows, rising from 1, after `committed` positions
+    /// (which take passes of their own), as far as the context has room; the readback of one id a row is included. Each is run
     /// three times: with [`Session::widths`] up to 16 rows that is some thirty plain steps
     /// where memory is the limit. Nothing of the session changes.
     ///
     /// # Errors
     /// The device failed, or its cache is full.
     pub async fn measure(&mut self, widths: &[usize], committed: usize) -> Result<CostTable> {
+        debug_assert!(widths.first() == Some(&1) && widths.is_sorted());
         let room = self.context.min(self.pool.free()).saturating_sub(committed);
-        let widths = widths.iter().filter(|&&width| width <= room);
-        let mut table: Vec<(usize, f64)> = widths.map(|&width| (width, f64::INFINITY)).collect();
+        let widths: Vec<_> = widths.iter().copied().filter(|&n| n <= room).collect();
+        let Some(widest) = widths.last() else {
+            return Ok(CostTable::default());
+        };
+        let slots = self.pool.reserve(committed + widest)?;
+        let table = self.measure_in(&slots, &widths, committed).await;
+        self.pool.release(slots.into_iter());
+        // A clock that did not move has measured nothing.
+        Ok(CostTable::new(table?).unwrap_or_default())
+    }
+
+    /// The same in some slots: (rows, seconds).
+    async fn measure_in(
+        &mut self,
+        slots: &[u32],
+        widths: &[usize],
+        committed: usize,
+    ) -> Result<Vec<(usize, f64)>> {
+        let (past, own) = slots.split_at(committed);
+        // What was never written is not really there, and costs nothing to read.
+        for start in (0..committed).step_by(WIDEST) {
+            let end = committed.min(start + WIDEST);
+            self.time(&past[..start], &past[start..end]).await?;
+        }
+        let mut table: Vec<_> = widths.iter().map(|&width| (width, f64::INFINITY)).collect();
         for run in 0..RUNS {
             for (width, best) in &mut table {
-                let slots = self.pool.reserve(committed + *width)?;
-                let (past, own) = slots.split_at(committed);
-                let seconds = self.time(past, own).await;
-                self.pool.release(slots.into_iter());
+                let seconds = self.time(past, &own[..*width]).await?;
                 if run > 0 {
-                    *best = best.min(seconds?);
-                } else {
-                    seconds?;
+                    *best = best.min(seconds);
                 }
             }
         }
-        // A clock that did not move has measured nothing.
-        Ok(CostTable::new(table).unwrap_or_default())
+        Ok(table)
     }
 
     /// Measures a pass of the first sequence's drafter on a text of one repeated token, and

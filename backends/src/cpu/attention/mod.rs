@@ -84,6 +84,13 @@ pub fn attend<E: Element>(
     isa: Isa,
     threads: &Threads,
 ) {
+    if rows.is_empty() {
+        return;
+    }
+    assert!(
+        heads.query.is_multiple_of(heads.kv),
+        "heads in whole groups"
+    );
     let slots = keys.len().min(values.len()) / (heads.kv * heads.dim);
     assert!(
         highest(rows) < slots,
@@ -103,14 +110,19 @@ pub fn attend<E: Element>(
     });
 }
 
-/// The highest slot that a row sees; rows mostly share a table, which is looked at once.
+/// The highest slot that a row sees. Rows mostly share a table, of which each looks at what
+/// those before it did not see.
 fn highest(rows: &Rows<'_>) -> usize {
     let mut last: &[u32] = &[];
     let mut highest = 0;
     for row in 0..rows.len() {
         let (committed, path) = rows.visible(row);
-        if (committed.as_ptr(), committed.len()) != (last.as_ptr(), last.len()) {
-            highest = committed.iter().fold(highest, |a, &b| a.max(b));
+        let known = match committed.as_ptr() == last.as_ptr() {
+            true => last.len(),
+            false => 0,
+        };
+        if let Some(new) = committed.get(known..) {
+            highest = new.iter().fold(highest, |a, &b| a.max(b));
             last = committed;
         }
         highest = path.iter().fold(highest, |a, &b| a.max(b));

@@ -132,7 +132,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
     };
     let bandwidth = subject.backend().bandwidth()?;
-    let passes = subject.passes()?;
+    let passes = subject.passes(context.progress)?;
     let plan = Plan {
         subject: &subject,
         questions: &questions,

@@ -245,11 +245,14 @@ impl Report {
         };
         let cost = |&(rows, time): &(usize, f64)| format!("{rows} rows {:.2}", time / plain);
         let costs: Vec<String> = widths[1..].iter().map(cost).collect();
+        let more = match costs.is_empty() {
+            true => String::new(),
+            false => format!("; of more, in such steps: {}", costs.join(", ")),
+        };
         format!(
-            "At {} positions a pass of one row takes {:.2} ms; of more, in such steps: {}.",
+            "At {} positions a pass of one row takes {:.2} ms{more}.",
             self.passes.positions,
             plain * 1e3,
-            costs.join(", "),
         )
     }
 

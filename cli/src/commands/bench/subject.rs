@@ -15,6 +15,7 @@ use super::shapes;
 use crate::context::Context;
 use crate::dialogue::{Questions, parse_questions, read_questions};
 use crate::error::Failure;
+use crate::progress::Progress;
 use crate::runtime::{DecodeArgs, Drafting, ModelArgs, Runtime, memory};
 
 /// Half of MT-bench's questions, every second one: Zheng et al., "Judging LLM-as-a-Judge
@@ -30,6 +31,8 @@ const RANDOM_IDS: usize = 128;
 const WIDTHS: [usize; 8] = [1, 2, 4, 8, 16, 26, 32, 64];
 /// Positions before them, where the context has room.
 const POSITIONS: usize = 256;
+/// Seconds that one run of them may take, were every row as dear as a plain step.
+const PATIENCE: f64 = 10.0;
 
 /// What verifying costs.
 #[derive(Serialize)]
@@ -162,8 +165,11 @@ impl Subject {
         }
     }
 
-    /// Measures passes of [`WIDTHS`] rows in the middle of a text.
-    pub fn passes(&self) -> Result<Passes, Failure> {
+    /// Measures passes of [`WIDTHS`] rows in the middle of a text, as many as do not take
+    /// long: a slow model has fewer.
+    pub fn passes(&self, progress: Progress) -> Result<Passes, Failure> {
+        let bar = progress.spinner("measuring passes");
+
         let most = WIDTHS[WIDTHS.len() - 1];
         let room = SessionOptions {
             sequences: 1,
@@ -171,7 +177,20 @@ impl Subject {
         };
         let positions = POSITIONS.min(self.target().context().saturating_sub(most));
         let mut session = Session::new(self.target().clone(), room)?;
-        let costs = pollster::block_on(session.measure(&WIDTHS, positions))?;
+        let mut measure = |widths: &[usize]| pollster::block_on(session.measure(widths, positions));
+        let mut costs = measure(&WIDTHS[..1])?;
+        if let Some(&(_, plain)) = costs.widths().first() {
+            let mut rows = 0.0;
+            let quick = |&&width: &&usize| {
+                rows += width as f64;
+                rows * plain < PATIENCE
+            };
+            let widths: Vec<usize> = WIDTHS.iter().take_while(quick).copied().collect();
+            if widths.len() > 1 {
+                costs = measure(&widths)?;
+            }
+        }
+        bar.finish_and_clear();
         Ok(Passes { positions, costs })
     }
 

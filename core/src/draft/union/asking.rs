@@ -49,12 +49,9 @@ const CERTAIN: usize = 48;
 const MEMORY: f32 = 0.96;
 
 impl Asking {
-    /// Another prompt has come: whatever was right before is tried again.
+    /// Another prompt has come: a drafter that rests is tried again.
     pub fn wake(&mut self) {
-        for Record { net, rest } in &mut self.0 {
-            *net = 0.0;
-            rest.wake();
-        }
+        self.0.iter_mut().for_each(|record| record.rest.wake());
     }
 
     /// Whether to ask in this round.
