@@ -76,11 +76,10 @@ pub async fn prepare(instance: Instance, adapter: Adapter) -> Result<Opened> {
     })
 }
 
-/// How work is handed over. In browsers a submit is a message to another process: whatever
-/// stands between two readbacks, a draft or a verification, goes as one (a layer is seven
-/// dispatches). Native drivers take
-/// submits cheaply, and a GPU that gets CubeCL's 32 dispatches at a time is at work while the
-/// rest of a pass is recorded.
+/// How work is handed over. In browsers a submit is a message to another process: a pass of
+/// the model, at most seven dispatches a layer, goes as one. Native drivers take submits
+/// cheaply, and a GPU that gets CubeCL's 32 dispatches at a time is at work while the rest of
+/// a pass is recorded.
 fn options() -> RuntimeOptions {
     let mut options = RuntimeOptions::default();
     if cfg!(target_family = "wasm") {

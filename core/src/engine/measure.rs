@@ -17,9 +17,10 @@ const WIDEST: usize = 64;
 
 impl Session {
     /// Measures passes of these numbers of rows, rising from 1, after `committed` positions
-    /// (which take passes of their own), as far as the context has room; the readback of one id a row is included. Each is run
-    /// three times: with [`Session::widths`] up to 16 rows that is some thirty plain steps
-    /// where memory is the limit. Nothing of the session changes.
+    /// (which take passes of their own), as far as the context has room; the readback of one
+    /// id a row is included. Each is run three times: with [`Session::widths`] up to 16 rows
+    /// that is some thirty plain steps where memory is the limit. Nothing of the session
+    /// changes.
     ///
     /// # Errors
     /// The device failed, or its cache is full.

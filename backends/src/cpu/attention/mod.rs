@@ -129,3 +129,35 @@ fn highest(rows: &Rows<'_>) -> usize {
     }
     highest as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// Attends over a cache of two slots, with a row that sees `slot`; whether that was done.
+    fn reads(slot: u32, heads: Heads) -> bool {
+        let cache = vec![0f32; 2 * heads.kv * heads.dim];
+        let queries = vec![0.0; heads.query * heads.dim];
+        let mut mixed = queries.clone();
+        let mut rows = Rows::default();
+        let table = rows.add_table(&[]);
+        rows.push(0, slot, table, 0, &[slot]);
+        let (isa, threads) = (Isa::detect(), Threads::new(1));
+        let run = || {
+            attend(
+                &queries, &cache, &cache, heads, &rows, &mut mixed, isa, &threads,
+            )
+        };
+        catch_unwind(AssertUnwindSafe(run)).is_ok()
+    }
+
+    #[test]
+    fn what_the_cache_does_not_hold_is_never_read() {
+        let heads = |query, kv| Heads { query, kv, dim: 16 };
+        assert!(reads(1, heads(2, 1)));
+        assert!(!reads(2, heads(2, 1)), "a slot too many");
+        assert!(!reads(1, heads(5, 2)), "a head of no group");
+    }
+}

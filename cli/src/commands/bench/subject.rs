@@ -169,7 +169,6 @@ impl Subject {
     /// long: a slow model has fewer.
     pub fn passes(&self, progress: Progress) -> Result<Passes, Failure> {
         let bar = progress.spinner("measuring passes");
-
         let most = WIDTHS[WIDTHS.len() - 1];
         let room = SessionOptions {
             sequences: 1,

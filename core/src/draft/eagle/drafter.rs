@@ -99,7 +99,10 @@ impl Eagle {
         let embedded = self.ops.embed_rows(self.head.embedding(), &rows)?;
         let layer = self.cache.layer(0);
         let outputs = self.head.pass(features, embedded, &rows, layer)?;
-        self.ops.select(&outputs, &[count as u32 - 1])
+        match count {
+            1 => Ok(outputs),
+            _ => self.ops.select(&outputs, &[count as u32 - 1]),
+        }
     }
 
     /// The likeliest tokens after each output of a level.
