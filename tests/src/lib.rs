@@ -4,15 +4,16 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-pub mod candidates;
 pub mod decode;
 pub mod default_model;
 pub mod devices;
 pub mod drafters;
 pub mod heads;
+pub mod levels;
 pub mod medusa;
 pub mod naive;
 pub mod numbers;
+pub mod recording;
 pub mod statistics;
 pub mod text;
 pub mod tiny;

@@ -2,22 +2,18 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use eaglet_core::Result;
-use eaglet_core::draft::{Budget, Drafter, Eagle, Growth, Observation, Plain, Shaping};
+use eaglet_core::draft::{Eagle, Growth, Plain, Shaping};
 use eaglet_core::model::Transformer;
 use eaglet_core::sample::Sampling;
-use eaglet_core::tree::{Shape, Tree, published};
+use eaglet_core::tree::{Shape, published};
 use eaglet_core::weights::{Dtype, Role};
 use eaglet_tests::decode::{answer, decode, options, session};
 use eaglet_tests::heads::{self, Kind, TinyHead};
 use eaglet_tests::numbers::spread;
+use eaglet_tests::recording::{Log, Recording, look_at_each_level_or_not, recorded, shapings};
 use eaglet_tests::tiny::{HIDDEN, Tiny};
 
 const GROWTH: Growth = Growth {
@@ -67,107 +63,23 @@ fn random_heads_never_change_a_token() {
     assert!(accepted > 10, "{accepted}");
 }
 
-/// What a drafter proposed: each context with its tree.
-type Log = Rc<RefCell<Vec<(Vec<u32>, Tree)>>>;
-
-/// Writes down what a drafter proposes.
-struct Recording {
-    inner: Box<Eagle>,
-    /// Texts shorter than this are not worth a pass.
-    dear: usize,
-    /// What passes cost after longer ones.
-    price: f32,
-    log: Log,
-}
-
-impl Drafter for Recording {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-    fn taps(&self) -> &[usize] {
-        self.inner.taps()
-    }
-    fn propose<'a>(
-        &'a mut self,
-        context: &'a [u32],
-        budget: Budget,
-    ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
-        let log = self.log.clone();
-        let price = match context.len() < self.dear {
-            true => 1.5,
-            false => self.price,
-        };
-        Box::pin(async move {
-            let budget = Budget { price, ..budget };
-            let tree = self.inner.propose(context, budget).await?;
-            log.borrow_mut().push((context.to_vec(), tree.clone()));
-            Ok(tree)
-        })
-    }
-    fn observe(&mut self, observation: Observation<'_>) -> Result<()> {
-        self.inner.observe(observation)
-    }
-    fn truncate(&mut self, len: usize) -> usize {
-        self.inner.truncate(len)
-    }
-}
-
 fn record(target: &Arc<Transformer>, kind: Kind, prompt: &[u32], max: usize, dear: usize) -> Log {
     let drafter = eagle(kind, 5, target);
     recorded(target, drafter, prompt, max, dear, (0.0, 30))
 }
 
-fn recorded(
-    target: &Arc<Transformer>,
-    inner: Box<Eagle>,
-    prompt: &[u32],
-    max: usize,
-    dear: usize,
-    (price, nodes): (f32, usize),
-) -> Log {
-    let log = Log::default();
-    let recording = Recording {
-        inner,
-        dear,
-        price,
-        log: log.clone(),
-    };
-    let mut options = options(&Sampling::default(), max, Box::new(recording));
-    options.budget.nodes = nodes;
-    decode(target, prompt, options);
-    log
-}
-
-/// Where passes are free, trees of a fixed shape never leave the device; where they have a
+/// Where passes are free, a tree never leaves the device before it is whole; where they have a
 /// price, however small, each level is looked at.
 #[test]
-fn trees_of_a_fixed_shape_are_the_same_with_and_without_a_look_at_each_level() {
+fn trees_are_the_same_with_and_without_a_look_at_each_level() {
     let target = Tiny::new("llama", 3).load(Dtype::F32);
-    let chain = Growth {
-        top_k: 1,
-        depth: 3,
-        nodes: 9,
-    };
     // The last ranks are more than EAGLE-3's draft vocabulary has.
     let wide: Shape = "0-9 00-05 90 000 0000 900".parse().unwrap();
-    let shape: Shape = published::EAGLE1.parse().unwrap();
+    let shapings = [shapings(), vec![wide.into()]].concat();
     for kind in KINDS {
-        for shaping in [
-            Shaping::from(chain),
-            shape.clone().into(),
-            wide.clone().into(),
-        ] {
-            let trees = |price, nodes| {
-                let budget = (price, nodes);
-                let head = TinyHead::random(kind, 5).load(&target, Dtype::F32);
-                let drafter = Eagle::new("eagle", head, &target, shaping.clone()).unwrap();
-                let log = recorded(&target, Box::new(drafter), &[1, 2, 3, 4], 40, 0, budget);
-                log.take()
-            };
-            let found = trees(0.0, 30);
-            assert!(found.iter().any(|(_, tree)| tree.height() >= 3));
-            assert_eq!(found, trees(1e-30, 30), "{kind:?} {shaping:?}");
-            assert_eq!(trees(0.0, 9), trees(1e-30, 9), "{kind:?} {shaping:?}");
+        for shaping in &shapings {
+            let name = format!("{kind:?} {shaping:?}");
+            look_at_each_level_or_not(&target, kind, shaping, &name);
         }
     }
 }

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_backends::cpu::{CpuOps, simd::Isa};
 use eaglet_core::ops::{Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight};
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
-use eaglet_tests::candidates;
+use eaglet_tests::levels;
 use eaglet_tests::numbers::{relative_error, spread};
 
 const WIDTHS: [(usize, usize); 4] = [(64, 32), (192, 96), (100, 64), (17, 32)];
@@ -360,11 +360,14 @@ fn top_k_matches_the_reference_and_has_the_same_bits_alone_and_among_others() {
 }
 
 #[test]
-fn candidates_are_embedded_as_their_tokens_are() {
+fn levels_of_a_tree_stay_on_the_device() {
     for ops in devices() {
-        candidates::are_embedded_as_their_tokens(&ops, &ops.isa().to_string());
         let reference = Reference(ops.device().clone());
-        candidates::are_embedded_as_their_tokens(&reference, "reference");
+        let name = ops.isa().to_string();
+        for (ops, name) in [(&ops as &dyn Ops, &*name), (&reference, "reference")] {
+            levels::grow_on_the_device(ops, name);
+            levels::take_the_places_they_are_told(ops, name);
+        }
     }
 }
 

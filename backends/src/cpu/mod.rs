@@ -18,7 +18,8 @@ mod unshared;
 use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::Result;
 use eaglet_core::ops::{
-    Async, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight, lay_out, same_layout,
+    Async, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight, lay_out,
+    levels, same_layout,
 };
 use eaglet_core::weights::Matrix;
 use half::f16;
@@ -308,20 +309,31 @@ impl Ops for CpuOps {
         Ok(matrix(lay_out(&found, k), rows, &self.device))
     }
 
-    fn embed_candidates(
+    fn frontier(&self, found: &Tensor<2>, above: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        let width = found.dims()[1];
+        let (found, above) = (storage(found.clone())?, above.cloned().map(storage));
+        let above = above.transpose()?;
+        let above = above
+            .as_ref()
+            .map(|above| slice::<f32>(above))
+            .transpose()?;
+        let chosen = levels::frontier(slice(&found)?, width, above);
+        Ok(matrix(chosen, 1, &self.device))
+    }
+
+    fn descend(
         &self,
-        table: &Weight,
-        candidates: &Tensor<2>,
-        places: &[u32],
+        level: &Level<'_>,
+        chosen: &Tensor<2>,
         ids: Option<&Tensor<2>>,
+        rows: &mut Rows<'_>,
     ) -> Result<Tensor<2>> {
-        let (found, ids) = (storage(candidates.clone())?, ids.cloned().map(storage));
-        let (found, ids) = (slice::<f32>(&found)?, ids.transpose()?);
+        let width = level.found.dims()[1];
+        let (found, chosen) = (storage(level.found.clone())?, storage(chosen.clone())?);
+        let ids = ids.cloned().map(storage).transpose()?;
         let ids = ids.as_ref().map(|ids| slice::<f32>(ids)).transpose()?;
-        let token = |&place: &u32| {
-            let index = found[2 * place as usize].max(0.0);
-            ids.map_or(index, |ids| ids[index as usize]) as u32
-        };
-        self.embed(table, &places.iter().map(token).collect::<Vec<_>>())
+        let found = (slice(&found)?, width);
+        let parents = levels::settle(rows, level.rows, found, slice(&chosen)?, ids);
+        self.select(level.outputs, &parents)
     }
 }

@@ -117,6 +117,8 @@ pub struct Gpu<R: CubeRuntime> {
     dispatches: AtomicU64,
     uploads: AtomicU64,
     readbacks: AtomicU64,
+    /// Caches that were copied because somebody else held them.
+    moves: AtomicU64,
 }
 
 impl<R: CubeRuntime> Gpu<R> {
@@ -148,6 +150,7 @@ impl<R: CubeRuntime> Gpu<R> {
             dispatches: AtomicU64::new(0),
             uploads: AtomicU64::new(0),
             readbacks: AtomicU64::new(0),
+            moves: AtomicU64::new(0),
         }
     }
 
@@ -181,7 +184,18 @@ impl<R: CubeRuntime> Gpu<R> {
         Ok(handle)
     }
 
-    /// The same for what is large: the copy in the host's memory, which may be scarce, does
+    /// Puts `bytes` at the beginning of a buffer, after all that was queued before.
+    ///
+    /// # Errors
+    /// Something failed already.
+    pub fn write(&self, buffer: &Handle, bytes: &[u8]) -> Result<()> {
+        self.uploads.fetch_add(1, Relaxed);
+        let bytes = Bytes::from_bytes_vec(bytes.to_vec());
+        self.client.write(buffer, bytes);
+        self.fault.check()
+    }
+
+    /// [`Gpu::upload`] for what is large: the copy in the host's memory, which may be scarce, does
     /// not wait in the queue.
     ///
     /// # Errors
@@ -273,6 +287,16 @@ impl<R: CubeRuntime> Gpu<R> {
     /// Notes a wait for the device.
     pub fn count_readback(&self) {
         self.readbacks.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that a cache lies elsewhere from now on.
+    pub fn count_move(&self) {
+        self.moves.fetch_add(1, Relaxed);
+    }
+
+    /// How often that was.
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Relaxed)
     }
 
     /// What was counted since the device was opened.

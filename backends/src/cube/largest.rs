@@ -3,7 +3,7 @@
 use cubecl::prelude::*;
 
 /// Below every number that could matter.
-const NOTHING: f32 = -3.4e38;
+pub const NOTHING: f32 = -3.4e38;
 /// No index.
 pub const NONE: u32 = u32::MAX;
 
@@ -13,13 +13,13 @@ const NAN: u32 = 0x7fc0_0000;
 /// Whether a number is NaN, told from its bits: compilers of kernels may take it for
 /// granted that none is.
 #[cube]
-fn is_nan(value: f32) -> bool {
+pub fn is_nan(value: f32) -> bool {
     (u32::reinterpret(value) & 0x7fff_ffff) > 0x7f80_0000
 }
 
 /// Whether (`value`, `index`) comes before the other in a list of the largest.
 #[cube]
-fn before(value: f32, index: u32, other: f32, than: u32) -> bool {
+pub fn before(value: f32, index: u32, other: f32, than: u32) -> bool {
     value > other || (value == other && index < than)
 }
 
@@ -163,32 +163,4 @@ pub fn top_k(logits: &[f32], found: &mut [u32], width: usize, k: usize, #[compti
         }
         sync_cube();
     }
-}
-
-/// The tokens of candidates: of those at `places` in `found`, which holds pairs as [`top_k`]
-/// leaves them; `ids` are the tokens of indices, if `mapped`. Where there is no candidate,
-/// token 0.
-#[cube(launch_unchecked)]
-pub fn token_ids(
-    found: &[f32],
-    places: &[u32],
-    ids: &[f32],
-    tokens: &mut [u32],
-    count: usize,
-    known: usize,
-    #[comptime] mapped: bool,
-) {
-    let item = ABSOLUTE_POS;
-    if item >= count {
-        terminate!();
-    }
-    let index = u32::cast_from(found[places[item] as usize * 2].max(0.0));
-    let mut token = index;
-    if mapped {
-        token = 0u32;
-        if (index as usize) < known {
-            token = u32::cast_from(ids[index as usize]);
-        }
-    }
-    tokens[item] = token;
 }

@@ -10,9 +10,11 @@ mod gather;
 mod gpu;
 mod largest;
 mod launch;
+mod levels;
 mod linear;
 #[cfg(all(test, feature = "cuda", target_os = "linux"))]
 mod nvrtc;
+mod recordings;
 mod rotary;
 mod rows;
 mod tensors;
@@ -23,8 +25,8 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::{
-    Async, Counters, HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
-    same_layout,
+    Async, Counters, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Recorded, Reference,
+    Rotary, Rows, Weight, same_layout,
 };
 use eaglet_core::weights::Matrix;
 
@@ -151,6 +153,10 @@ impl<K: Kind> Ops for CubeOps<K> {
         Ok(layer)
     }
 
+    fn stage(&self, rows: &Rows<'_>) -> Result<()> {
+        self.staged(rows).map(drop)
+    }
+
     fn embed(&self, table: &Weight, tokens: &[u32]) -> Result<Tensor<2>> {
         self.run_embed(table.packed()?, tokens)
     }
@@ -239,7 +245,11 @@ impl<K: Kind> Ops for CubeOps<K> {
     }
 
     fn select(&self, x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
-        self.run_select(x, chosen)
+        Ok(self.run_select(&[x], chosen)?.swap_remove(0))
+    }
+
+    fn select_each(&self, all: &[Tensor<2>], chosen: &[u32]) -> Result<Vec<Tensor<2>>> {
+        self.run_select(&all.iter().collect::<Vec<_>>(), chosen)
     }
 
     fn concat(&self, parts: &[Tensor<2>], axis: usize) -> Result<Tensor<2>> {
@@ -254,15 +264,31 @@ impl<K: Kind> Ops for CubeOps<K> {
         self.run_candidates(logits, k)
     }
 
-    fn embed_candidates(
+    fn frontier(&self, found: &Tensor<2>, above: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        self.run_frontier(found, above)
+    }
+
+    fn places(&self, places: &[u32]) -> Result<Tensor<2>> {
+        self.from_host(&eaglet_core::ops::levels::places(places), 1)
+    }
+
+    fn descend(
         &self,
-        table: &Weight,
-        candidates: &Tensor<2>,
-        places: &[u32],
+        level: &Level<'_>,
+        chosen: &Tensor<2>,
         ids: Option<&Tensor<2>>,
+        rows: &mut Rows<'_>,
     ) -> Result<Tensor<2>> {
-        let tokens = self.run_token_ids(candidates, places, ids)?;
-        self.embed_ids(table.packed()?, &tokens, places.len())
+        self.run_descend(level, chosen, ids, rows)
+    }
+
+    fn repeat(
+        &self,
+        recorded: &mut Recorded,
+        rows: &Rows<'_>,
+        pass: &mut dyn FnMut() -> Result<Vec<Tensor<2>>>,
+    ) -> Result<Vec<Tensor<2>>> {
+        self.run_repeat(recorded.of(), rows, pass)
     }
 
     fn read(&self, x: Tensor<2>) -> Async<'_, Vec<f32>> {

@@ -38,15 +38,28 @@ impl Staged {
     /// # Errors
     /// Rows see slots that they do not name, or the device takes no buffer of that size.
     pub fn new<R: CubeRuntime>(gpu: &Gpu<R>, rows: &Rows<'_>) -> Result<Self> {
-        check(rows)?;
-        let words = words(rows);
+        let words = Self::words(rows)?;
+        let buffer = gpu.upload(bytemuck::cast_slice(&words))?;
+        Ok(Self::around(buffer, rows, &words))
+    }
+
+    /// The same of [`Staged::words`] and a buffer that begins with them.
+    pub fn around(buffer: Handle, rows: &Rows<'_>, words: &[u32]) -> Self {
         let seen = &words[rows.len() * FIELDS..];
-        let highest = |of: &[u32]| of.iter().max().map_or(0, |&most| most as usize + 1);
-        Ok(Self {
+        Self {
+            buffer,
             slots: highest(seen).max(highest(&rows.slots)),
             positions: highest(&rows.positions),
-            buffer: gpu.upload(bytemuck::cast_slice(&words))?,
-        })
+        }
+    }
+
+    /// What the buffer holds.
+    ///
+    /// # Errors
+    /// Rows see slots that they do not name.
+    pub fn words(rows: &Rows<'_>) -> Result<Vec<u32>> {
+        check(rows)?;
+        Ok(words(rows))
     }
 
     /// Whether a cache of `slots` slots holds all that rows see. Kernels do not look.
@@ -64,6 +77,11 @@ impl Staged {
     pub fn check_positions(&self, positions: usize) -> Result<()> {
         within("position", self.positions, positions)
     }
+}
+
+/// One more than the highest.
+fn highest(of: &[u32]) -> usize {
+    of.iter().max().map_or(0, |&most| most as usize + 1)
 }
 
 fn within(what: &str, used: usize, there: usize) -> Result<()> {

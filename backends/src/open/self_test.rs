@@ -8,7 +8,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::error::{Error, Result};
-use eaglet_core::ops::{HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight};
+use eaglet_core::ops::{HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight};
 use eaglet_core::sample::uniform;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
 
@@ -235,15 +235,35 @@ async fn choices(ops: &dyn Ops, reference: &dyn Ops) -> Result<()> {
         return Err(wrong("top-k", &format!("{ids:?}, not {known_ids:?}")));
     }
     compare("log-softmax", &logs, &known_logs)?;
-    let drafted = async |ops: &dyn Ops| {
+    let descended = async |ops: &dyn Ops| {
         let on = On(ops);
-        let found = ops.candidates(&on.matrix(21, 3, OUTPUTS), 5)?;
-        let table = on.weight(Dtype::F32)?;
-        on.read(ops.embed_candidates(&table, &found, &[14, 0, 6], None)?)
-            .await
+        let (found, outputs) = (
+            ops.candidates(&on.matrix(21, 1, OUTPUTS), 5)?,
+            on.matrix(24, 1, 8),
+        );
+        let level = Level {
+            found: &found,
+            outputs: &outputs,
+            rows: None,
+        };
+        let mut rows = Rows::default();
+        let table = rows.add_table(&[0]);
+        for slot in 1..=5 {
+            rows.push(0, slot, table, 1, &[slot]);
+        }
+        let chosen = ops.frontier(&found, None)?;
+        let features = ops.descend(&level, &chosen, None, &mut rows)?;
+        let embedded = ops.embed_rows(&on.weight(Dtype::F32)?, &rows)?;
+        Ok::<_, Error>([
+            on.read(chosen).await?,
+            on.read(features).await?,
+            on.read(embedded).await?,
+        ])
     };
-    let what = "embedded candidates";
-    compare(what, &drafted(ops).await?, &drafted(reference).await?)?;
+    let (here, there) = (descended(ops).await?, descended(reference).await?);
+    for (here, there) in here.iter().zip(&there) {
+        compare("a level of a tree", here, there)?;
+    }
     let pick = async |ops: &dyn Ops| {
         let on = On(ops);
         let x = ops.select(&on.matrix(22, 5, INPUTS), &[4, 0, 4])?;

@@ -1,5 +1,7 @@
 //! Which slot holds which position of one sequence.
 
+use std::ops::Range;
+
 use crate::ops::Rows;
 
 /// The committed part of a sequence: its tokens, and the slot of each one's keys.
@@ -37,16 +39,20 @@ impl Table {
         self.slots.push(slot);
     }
 
-    /// Appends a stretch of text, a slot for each token, and makes the rows that run it:
-    /// each sees the table up to itself.
+    /// Appends a stretch of text, a slot for each token, and makes the rows that run it.
     pub fn extend(&mut self, tokens: &[u32], slots: &[u32]) -> Rows<'_> {
         let first = self.len();
         self.tokens.extend(tokens);
         self.slots.extend(slots);
+        self.rows(first..self.len())
+    }
+
+    /// The rows that run committed positions: each sees the table up to itself.
+    pub fn rows(&self, positions: Range<usize>) -> Rows<'_> {
         let mut rows = Rows::default();
         let id = rows.add_table(&self.slots);
-        for (i, (&token, &slot)) in tokens.iter().zip(slots).enumerate() {
-            rows.push(token, slot, id, (first + i + 1) as u32, &[]);
+        for at in positions {
+            rows.push(self.tokens[at], self.slots[at], id, at as u32 + 1, &[]);
         }
         rows
     }

@@ -145,8 +145,8 @@ impl Session {
         let start = Instant::now();
         let rows = rows(shares, &self.sequences);
         let count = rows.len();
-        let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
-        let logits = self.target.logits(&features.last)?;
+        let (target, pool) = (&self.target, &mut self.pool);
+        let (features, logits) = target.repeat(&mut self.recorded, &rows, pool, &self.taps)?;
         let mut draws = self.draws(logits, watch.wants_logits()).await?;
         let time = start.elapsed();
         self.costs.record(count, time);

@@ -10,6 +10,7 @@ use super::worth::Worth;
 use crate::cache::KvPool;
 use crate::error::{Error, Result};
 use crate::model::Transformer;
+use crate::ops::Recorded;
 use crate::sample::Sampling;
 use crate::weights::Dtype;
 
@@ -28,6 +29,8 @@ pub struct Session {
     pub(super) pool: KvPool,
     pub(super) sequences: Vec<Sequence>,
     pub(super) taps: Vec<usize>,
+    /// Rounds' passes with these taps.
+    pub(super) recorded: Recorded,
     pub(super) context: usize,
     pub(super) costs: Costs,
     pub(super) worth: Worth,
@@ -59,6 +62,7 @@ impl Session {
             pool,
             sequences: Vec::new(),
             taps: Vec::new(),
+            recorded: Recorded::default(),
             context,
             costs: Costs::default(),
             worth: Worth::default(),
@@ -117,9 +121,12 @@ impl Session {
     /// The points of the residual stream that any sequence's drafter asks for.
     fn gather_taps(&mut self) {
         let taps = self.sequences.iter().flat_map(|s| s.options.drafter.taps());
-        self.taps = taps.copied().collect();
-        self.taps.sort_unstable();
-        self.taps.dedup();
+        let mut taps: Vec<usize> = taps.copied().collect();
+        taps.sort_unstable();
+        taps.dedup();
+        if taps != self.taps {
+            (self.taps, self.recorded) = (taps, Recorded::default());
+        }
     }
 
     /// Sizes trees by a table of costs: one that [`Session::measure`] made, in this session

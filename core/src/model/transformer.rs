@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::ModelConfig;
 use crate::cache::KvPool;
 use crate::error::{Error, Result};
-use crate::ops::{HeadNorms, Linear, Norm, Ops, Rotary, Rows, Weight};
+use crate::ops::{HeadNorms, Linear, Norm, Ops, Recorded, Rotary, Rows, Weight};
 use crate::weights::Dtype;
 
 /// A decoder of the LLaMA family, its weights packed for one device.
@@ -55,6 +55,15 @@ impl Features {
             last: self.last.clone(),
             taps: taps.map(|(_, tap)| tap.clone()).collect(),
         }
+    }
+
+    /// Those of the chosen rows, in that order.
+    pub fn rows(&self, ops: &dyn Ops, chosen: &[u32]) -> Result<Self> {
+        let all = [&[self.last.clone()], &self.taps[..]].concat();
+        let mut all = ops.select_each(&all, chosen)?;
+        let taps = all.split_off(1);
+        let last = all.swap_remove(0);
+        Ok(Self { last, taps })
     }
 }
 
@@ -134,6 +143,34 @@ impl Transformer {
             last: x,
             taps: tapped,
         })
+    }
+
+    /// [`Transformer::forward`] and [`Transformer::logits`], repeated from what the device
+    /// recorded where it can: always with the same cache and taps for one `recorded`. Both are
+    /// to be used before the next pass, which may overwrite them.
+    ///
+    /// # Errors
+    /// As [`Transformer::forward`].
+    pub fn repeat(
+        &self,
+        recorded: &mut Recorded,
+        rows: &Rows<'_>,
+        cache: &mut KvPool,
+        taps: &[usize],
+    ) -> Result<(Features, Tensor<2>)> {
+        // A recording does not look.
+        self.check(rows)?;
+        let mut pass = || {
+            let Features { last, mut taps } = self.forward(rows, cache, taps)?;
+            let logits = self.logits(&last)?;
+            taps.extend([last, logits]);
+            Ok(taps)
+        };
+        let mut taps = self.ops.repeat(recorded, rows, &mut pass)?;
+        match (taps.pop(), taps.pop()) {
+            (Some(logits), Some(last)) => Ok((Features { last, taps }, logits)),
+            _ => Err(Error::Device("a pass left nothing behind".into())),
+        }
     }
 
     /// Logits of features, `[rows, hidden]` to `[rows, vocab]`.

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight};
+use super::{HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight};
 use crate::error::{Error, Result};
 use crate::weights::Matrix;
 
@@ -85,11 +85,15 @@ pub(super) fn candidates(_: &Tensor<2>, _: usize) -> Result<Tensor<2>> {
     absent()
 }
 
-pub(super) fn embed_candidates(
-    _: &Weight,
+pub(super) fn frontier(_: &Tensor<2>, _: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+    absent()
+}
+
+pub(super) fn descend(
+    _: &Level<'_>,
     _: &Tensor<2>,
-    _: &[u32],
     _: Option<&Tensor<2>>,
+    _: &mut Rows<'_>,
 ) -> Result<Tensor<2>> {
     absent()
 }

@@ -12,6 +12,8 @@
 
 mod candidates;
 mod counters;
+pub mod levels;
+mod recorded;
 #[cfg_attr(target_family = "wasm", path = "absent.rs")]
 mod reference;
 mod rows;
@@ -20,16 +22,21 @@ mod weight;
 use std::future::Future;
 use std::pin::Pin;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 pub use candidates::lay_out;
 pub use counters::Counters;
+pub use recorded::Recorded;
 pub use reference::Reference;
 pub use rows::Rows;
 pub use weight::{Linear, Norm, Weight, same_layout};
 
 use crate::error::Result;
 use crate::weights::Matrix;
+
+/// The most children and rows of a level that [`Ops::frontier`] takes: kernels keep a level's
+/// candidates, the square of it, in a workgroup's own memory.
+pub const WIDEST: usize = 32;
 
 /// A boxed future that borrows its device. Not `Send`: a browser's is not either.
 pub type Async<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
@@ -72,6 +79,17 @@ pub struct KvLayer {
     pub values: Tensor<3>,
 }
 
+/// A level of a tree that stays on the device, as another one goes on from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Level<'a> {
+    /// What was found after each of its rows: `[rows, 2 k]`, of [`Ops::candidates`].
+    pub found: &'a Tensor<2>,
+    /// What the drafter made of each of its rows: `[rows, hidden]`.
+    pub outputs: &'a Tensor<2>,
+    /// Its rows; nothing for the root's, which has its slot in the table.
+    pub rows: Option<&'a Rows<'a>>,
+}
+
 /// Fused operations of one device. All activations are f32.
 pub trait Ops: Send + Sync {
     /// The burn device whose tensors these operations take and make.
@@ -108,8 +126,14 @@ pub trait Ops: Send + Sync {
         reference::embed(table, tokens)
     }
 
-    /// The same for the tokens of `rows`, which the operations after this one will ask for: a
-    /// device takes all of them in at once.
+    /// Takes in rows that operations will ask for. An upload cuts what is queued in two, so
+    /// that several passes which wait for nothing have their rows taken in before the first.
+    fn stage(&self, rows: &Rows<'_>) -> Result<()> {
+        let _ = rows;
+        Ok(())
+    }
+
+    /// [`Ops::embed`] for the tokens of `rows`, which it takes in first.
     fn embed_rows(&self, table: &Weight, rows: &Rows<'_>) -> Result<Tensor<2>> {
         self.embed(table, &rows.tokens)
     }
@@ -172,6 +196,11 @@ pub trait Ops: Send + Sync {
         reference::select(x, chosen)
     }
 
+    /// [`Ops::select`] of the same rows of several tensors.
+    fn select_each(&self, all: &[Tensor<2>], chosen: &[u32]) -> Result<Vec<Tensor<2>>> {
+        all.iter().map(|x| self.select(x, chosen)).collect()
+    }
+
     /// Parts one under another (`axis` 0) or side by side (`axis` 1).
     fn concat(&self, parts: &[Tensor<2>], axis: usize) -> Result<Tensor<2>> {
         reference::concat(parts, axis)
@@ -207,18 +236,52 @@ pub trait Ops: Send + Sync {
         })
     }
 
-    /// Rows of an embedding table for candidates that only the device knows: those at
-    /// `places` (row times k plus rank), `[places, hidden]`. `ids` (`[1, n]`, whole numbers)
-    /// are the tokens that indices stand for; without them indices are tokens. The row of a
-    /// candidate that is not there means nothing.
-    fn embed_candidates(
+    /// The k candidates of a level, `[rows, 2 k]`, that are likeliest with all their
+    /// ancestors: by rising place (row times k plus rank), each place with its score (see
+    /// [`levels::score`]), `[1, 2 k]`; -1 where there are no more. `above` is the same of the
+    /// level's own rows, which were chosen so; without it the level is the root's, of one row.
+    /// k is at most [`WIDEST`].
+    fn frontier(&self, found: &Tensor<2>, above: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        reference::frontier(found, above)
+    }
+
+    /// Places that are known beforehand, in the form of [`Ops::frontier`]; without scores.
+    fn places(&self, places: &[u32]) -> Result<Tensor<2>> {
+        let data = TensorData::new(levels::places(places), [1, 2 * places.len()]);
+        Ok(Tensor::from_data(data, self.device()))
+    }
+
+    /// Goes down a level: `rows` become the candidates at the places in `chosen`, as many as
+    /// there are rows. They were added with their slots, and with paths of the right length
+    /// that end in them; the device gives them their tokens and the slots of their ancestors,
+    /// and the host need not know. `ids` (`[1, n]`, whole numbers) are the tokens that indices
+    /// stand for; without them indices are tokens. Returns their parents' outputs,
+    /// `[rows, hidden]`. A row for which there was no candidate means nothing.
+    fn descend(
         &self,
-        table: &Weight,
-        candidates: &Tensor<2>,
-        places: &[u32],
+        level: &Level<'_>,
+        chosen: &Tensor<2>,
         ids: Option<&Tensor<2>>,
+        rows: &mut Rows<'_>,
     ) -> Result<Tensor<2>> {
-        reference::embed_candidates(table, candidates, places, ids)
+        reference::descend(level, chosen, ids, rows)
+    }
+
+    /// Runs a pass over `rows`, which nothing else is to be uploaded for, or repeats what the
+    /// device recorded of an earlier one that it ran for the owner of `recorded`: always over
+    /// the same weights and caches, so that only the rows differ. What comes back may be
+    /// overwritten by the next pass.
+    ///
+    /// # Errors
+    /// Those of the pass.
+    fn repeat(
+        &self,
+        recorded: &mut Recorded,
+        rows: &Rows<'_>,
+        pass: &mut dyn FnMut() -> Result<Vec<Tensor<2>>>,
+    ) -> Result<Vec<Tensor<2>>> {
+        let _ = (recorded, rows);
+        pass()
     }
 
     /// All values, row-major, on the host. One readback.

@@ -4,7 +4,7 @@
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use super::{HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Rotary, Rows, Weight};
+use super::{HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight, levels};
 use crate::error::{Error, Result};
 use crate::sample;
 use crate::weights::Matrix;
@@ -177,8 +177,7 @@ pub(super) async fn read(x: Tensor<2>) -> Result<Vec<f32>> {
 pub(super) fn candidates(logits: &Tensor<2>, k: usize) -> Result<Tensor<2>> {
     let [rows, width] = logits.dims();
     let k = k.clamp(1, width);
-    let values: Vec<f32> = logits.to_data().iter().collect();
-    let found: Vec<_> = values
+    let found: Vec<_> = values(logits)
         .chunks_exact(width)
         .map(|row| sample::top_k(row, k, sample::log_sum_exp(row)))
         .collect();
@@ -186,21 +185,28 @@ pub(super) fn candidates(logits: &Tensor<2>, k: usize) -> Result<Tensor<2>> {
     Ok(Tensor::from_data(data, &logits.device()))
 }
 
-pub(super) fn embed_candidates(
-    table: &Weight,
-    candidates: &Tensor<2>,
-    places: &[u32],
+/// The values of a tensor. Waits for the device, as [`candidates`] does.
+fn values(x: &Tensor<2>) -> Vec<f32> {
+    x.to_data().iter().collect()
+}
+
+pub(super) fn frontier(found: &Tensor<2>, above: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+    let width = found.dims()[1];
+    let above = above.map(values);
+    let chosen = levels::frontier(&values(found), width, above.as_deref());
+    let data = TensorData::new(chosen, [1, width]);
+    Ok(Tensor::from_data(data, &found.device()))
+}
+
+pub(super) fn descend(
+    level: &Level<'_>,
+    chosen: &Tensor<2>,
     ids: Option<&Tensor<2>>,
+    rows: &mut Rows<'_>,
 ) -> Result<Tensor<2>> {
-    let device = candidates.device();
-    let at: Vec<u32> = places.iter().map(|place| 2 * place).collect();
-    let all = candidates.clone().reshape([-1]);
-    let found: Tensor<1> = all.select(0, indices(&at, &device));
-    let mut found = found.clamp_min(0.0).int();
-    if let Some(ids) = ids {
-        let ids: Tensor<1> = ids.clone().reshape([-1]);
-        found = ids.select(0, found).int();
-    }
-    let table = table.packed::<Tensor<2>>()?;
-    Ok(table.clone().select(0, found))
+    let (found, width) = (values(level.found), level.found.dims()[1]);
+    let (chosen, ids) = (values(chosen), ids.map(values));
+    let ids = ids.as_deref();
+    let parents = levels::settle(rows, level.rows, (&found, width), &chosen, ids);
+    select(level.outputs, &parents)
 }

@@ -74,6 +74,16 @@ impl<'a> Rows<'a> {
         self.path_ends.push(self.path_slots.len() as u32);
     }
 
+    /// Gives a row its token and what comes before its own slot in its path, which was added
+    /// with the length that it has now. For the levels of a tree, which are placed before
+    /// anything is known of them but their slots.
+    pub fn settle(&mut self, row: usize, token: u32, above: &[u32]) {
+        self.staged = Staged::default();
+        self.tokens[row] = token;
+        let own = self.path_ends[row] as usize - 1;
+        self.path_slots[own - above.len()..own].copy_from_slice(above);
+    }
+
     /// The slots that a row sees, as (committed, path), in order of logical position.
     pub fn visible(&self, row: usize) -> (&[u32], &[u32]) {
         let start = row.checked_sub(1).map_or(0, |r| self.path_ends[r] as usize);

@@ -14,6 +14,7 @@ use eaglet_tests::devices::{Gpu, gpus};
 use eaglet_tests::drafters::{Bushy, Oracle};
 use eaglet_tests::heads::{Kind, TinyHead};
 use eaglet_tests::medusa::TinyMedusa;
+use eaglet_tests::recording::{look_at_each_level_or_not, shapings};
 use eaglet_tests::tiny::{self, Tiny};
 
 const GROWTH: Growth = Growth {
@@ -175,5 +176,16 @@ fn sequences_side_by_side_are_what_they_are_alone() {
         // A cache that is kept gives what a new one gives.
         let again = answer(&mut session, 0, &prompts[0]);
         assert_eq!(again.ids, alone[0], "{}", gpu.name);
+    }
+}
+
+#[test]
+fn trees_are_the_same_with_and_without_a_look_at_each_level() {
+    for gpu in gpus() {
+        let target = Tiny::new("llama", 3).load_on(&gpu.ops, Dtype::F32);
+        for shaping in shapings() {
+            let name = format!("{} {shaping:?}", gpu.name);
+            look_at_each_level_or_not(&target, Kind::Eagle3, &shaping, &name);
+        }
     }
 }

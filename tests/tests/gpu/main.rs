@@ -8,5 +8,6 @@ mod default_model;
 mod lossless;
 mod models;
 mod operations;
+mod recordings;
 mod refusals;
 mod training;

@@ -8,8 +8,8 @@ use eaglet_core::ops::{
     HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Reference, Rotary, Rows, Weight,
 };
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
-use eaglet_tests::candidates;
 use eaglet_tests::devices::gpus;
+use eaglet_tests::levels;
 use eaglet_tests::numbers::{relative_error, spread};
 
 /// Order of sums, and the divisions and exponentials of GPUs.
@@ -349,14 +349,14 @@ fn the_largest_match_the_reference() {
 }
 
 #[test]
-fn candidates_are_embedded_as_their_tokens_are() {
+fn levels_of_a_tree_stay_on_the_device() {
     for gpu in gpus() {
         let ops = &*gpu.ops;
-        candidates::are_embedded_as_their_tokens(ops, &gpu.name);
+        levels::grow_on_the_device(ops, &gpu.name);
+        levels::take_the_places_they_are_told(ops, &gpu.name);
         let found = ops.candidates(&matrix(ops, 12, 3, 40), 4).unwrap();
-        let table = weight(ops, 13, 64, 96, Dtype::Q8);
-        let beyond = ops.embed_candidates(&table, &found, &[12], None);
-        assert!(beyond.unwrap_err().to_string().contains("candidate 12"));
+        let error = ops.frontier(&found, None).unwrap_err().to_string();
+        assert!(error.contains("3 rows of 4 candidates"), "{error}");
     }
 }
 

@@ -96,6 +96,7 @@ impl<K: Kind> CubeOps<K> {
         if buffer.can_mut() {
             return Ok(buffer);
         }
+        self.gpu.count_move();
         self.copied(&buffer)
     }
 

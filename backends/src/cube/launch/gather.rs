@@ -60,12 +60,7 @@ impl<K: Kind> CubeOps<K> {
 
     /// Rows of a table for `tokens` ids in a buffer. The row of an id that is not in the
     /// table means nothing.
-    pub(in crate::cube) fn embed_ids(
-        &self,
-        table: &Packed,
-        buffer: &Handle,
-        tokens: usize,
-    ) -> Result<Tensor<2>> {
+    fn embed_ids(&self, table: &Packed, buffer: &Handle, tokens: usize) -> Result<Tensor<2>> {
         let (stride, at) = (1, 0);
         self.look_up(table, Ids { buffer, stride, at }, tokens)
     }
@@ -107,30 +102,39 @@ impl<K: Kind> CubeOps<K> {
         Ok(K::wrap(y))
     }
 
-    pub(in crate::cube) fn run_select(&self, x: &Tensor<2>, chosen: &[u32]) -> Result<Tensor<2>> {
-        let [rows, width] = x.dims();
+    /// The chosen rows of tensors that have as many; they are told to the device once.
+    pub(in crate::cube) fn run_select(
+        &self,
+        all: &[&Tensor<2>],
+        chosen: &[u32],
+    ) -> Result<Vec<Tensor<2>>> {
+        let rows = all.iter().map(|x| x.dims()[0]).min().unwrap_or(0);
         if let Some(row) = chosen.iter().find(|&&row| row as usize >= rows) {
             return Err(Error::Device(format!("row {row} of {rows} was asked for")));
         }
-        let x = self.buffer(x)?;
         let ids = self.gpu.upload(bytemuck::cast_slice(chosen))?;
-        let y = self.room(chosen.len(), width)?;
-        let (count, dim) = self.gpu.spread(chosen.len() * width);
-        self.gpu.count_dispatches(1);
-        // SAFETY: the chosen rows were checked.
-        unsafe {
-            gather::select_rows::launch_unchecked::<K::Runtime>(
-                &self.gpu.client,
-                count,
-                dim,
-                arg(&x),
-                whole(&ids, 4),
-                arg(&y),
-                chosen.len(),
-                width,
-            );
-        }
-        Ok(K::wrap(y))
+        let select = |x: &&Tensor<2>| {
+            let width = x.dims()[1];
+            let x = self.buffer(*x)?;
+            let y = self.room(chosen.len(), width)?;
+            let (count, dim) = self.gpu.spread(chosen.len() * width);
+            self.gpu.count_dispatches(1);
+            // SAFETY: the chosen rows were checked.
+            unsafe {
+                gather::select_rows::launch_unchecked::<K::Runtime>(
+                    &self.gpu.client,
+                    count,
+                    dim,
+                    arg(&x),
+                    whole(&ids, 4),
+                    arg(&y),
+                    chosen.len(),
+                    width,
+                );
+            }
+            Ok(K::wrap(y))
+        };
+        all.iter().map(select).collect()
     }
 
     pub(in crate::cube) fn run_norm(&self, x: &Tensor<2>, norm: &Norm) -> Result<Tensor<2>> {

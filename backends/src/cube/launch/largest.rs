@@ -2,8 +2,7 @@
 
 use burn::tensor::Tensor;
 use cubecl::prelude::*;
-use cubecl::server::Handle;
-use eaglet_core::error::{Error, Result};
+use eaglet_core::error::Result;
 
 use super::whole;
 use crate::cube::CubeOps;
@@ -64,44 +63,5 @@ impl<K: Kind> CubeOps<K> {
             );
         }
         Ok(K::wrap(found))
-    }
-
-    /// The tokens at `places` of what [`CubeOps::run_candidates`] found.
-    pub(in crate::cube) fn run_token_ids(
-        &self,
-        found: &Tensor<2>,
-        places: &[u32],
-        ids: Option<&Tensor<2>>,
-    ) -> Result<Handle> {
-        let [rows, width] = found.dims();
-        if let Some(place) = places.iter().find(|&&at| at as usize >= rows * width / 2) {
-            return Err(Error::Device(format!(
-                "candidate {place} of {} was asked for",
-                rows * width / 2
-            )));
-        }
-        let found = self.buffer(found)?;
-        let map = ids.map(|ids| self.buffer(ids)).transpose()?;
-        let known = ids.map_or(0, |ids| ids.dims()[1]);
-        let at = self.gpu.upload(bytemuck::cast_slice(places))?;
-        let tokens = self.gpu.reserve(places.len() * 4)?;
-        let (count, dim) = self.gpu.spread(places.len());
-        self.gpu.count_dispatches(1);
-        // SAFETY: places were checked, and the kernel looks no further than `known` ids.
-        unsafe {
-            largest::token_ids::launch_unchecked::<K::Runtime>(
-                &self.gpu.client,
-                count,
-                dim,
-                arg(&found),
-                whole(&at, 4),
-                arg(map.as_ref().unwrap_or(&found)),
-                whole(&tokens, 4),
-                places.len(),
-                known,
-                ids.is_some(),
-            );
-        }
-        Ok(tokens)
     }
 }

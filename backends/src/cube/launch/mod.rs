@@ -3,6 +3,7 @@
 mod attention;
 mod gather;
 mod largest;
+mod levels;
 mod linear;
 mod place;
 
@@ -34,6 +35,15 @@ impl<K: Kind> CubeOps<K> {
     /// A new f32 tensor of undefined values.
     fn room(&self, rows: usize, width: usize) -> Result<Buffer<K>> {
         empty(&self.gpu, [rows, width], DType::F32)
+    }
+
+    /// Values from the host, row by row.
+    pub(in crate::cube) fn from_host(&self, values: &[f32], rows: usize) -> Result<Tensor<2>> {
+        let handle = self.gpu.upload(bytemuck::cast_slice(values))?;
+        let (client, device) = (self.gpu.client.clone(), self.gpu.device.clone());
+        let shape = [rows, values.len() / rows].into();
+        let tensor = CubeTensor::new_contiguous(client, device, shape, handle, DType::F32);
+        Ok(K::wrap(tensor))
     }
 
     pub(in crate::cube) async fn run_read(&self, x: Tensor<2>) -> Result<Vec<f32>> {

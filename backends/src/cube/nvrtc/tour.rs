@@ -3,18 +3,20 @@
 
 use burn::tensor::{DType, Tensor};
 use eaglet_core::error::Result;
-use eaglet_core::ops::{HeadNorms, Heads, Linear, Ops, Rotary, Rows};
+use eaglet_core::ops::{HeadNorms, Heads, Level, Linear, Ops, Rotary, Rows};
 use eaglet_core::weights::Dtype;
 
 use crate::cube::{CubeOps, Cuda};
 use crate::open::On;
 
 /// All of `#[cube(launch_unchecked)]`.
-pub const KERNELS: [&str; 14] = [
+pub const KERNELS: [&str; 15] = [
     "attend",
     "clear",
     "copy_into",
+    "descend",
     "embed",
+    "frontier",
     "gate",
     "join",
     "linear",
@@ -23,7 +25,6 @@ pub const KERNELS: [&str; 14] = [
     "rotate",
     "select_rows",
     "argmax",
-    "token_ids",
     "top_k",
 ];
 
@@ -118,15 +119,46 @@ fn rest(on: &On<'_>) {
     let logits = on.matrix(21, 3, 1003);
     pollster::block_on(on.0.argmax(&logits)).unwrap();
     let found = on.0.candidates(&logits, 5).unwrap();
-    let table = on.weight(Dtype::Q4).unwrap();
-    for ids in [None, Some(&logits)] {
-        let rows = on.0.embed_candidates(&table, &found, &[0, 7], ids);
-        read(on, rows.unwrap()).unwrap();
-    }
+    levels(on, &found, &logits);
     let x = on.0.select(&on.matrix(22, 5, INPUTS), &[4, 0]).unwrap();
     let wide = on.0.concat(&[x.clone(), x.clone()], 1).unwrap();
     read(on, wide).unwrap();
     read(on, on.0.norm(&x, &on.norm(23, INPUTS)).unwrap()).unwrap();
+}
+
+/// The two levels below a root's candidates, in the ways that tokens are named.
+fn levels(on: &On<'_>, found: &Tensor<2>, ids: &Tensor<2>) {
+    let first = on.0.select(found, &[0]).unwrap();
+    let root = on.matrix(24, 1, INPUTS);
+    for ids in [None, Some(ids)] {
+        let mut above = Level {
+            found: &first,
+            outputs: &root,
+            rows: None,
+        };
+        let chosen = on.0.frontier(&first, None).unwrap();
+        let mut rows = placed(3, 1);
+        let outputs = on.0.descend(&above, &chosen, ids, &mut rows).unwrap();
+        read(on, outputs.clone()).unwrap();
+        above = Level {
+            found,
+            outputs: &outputs,
+            rows: Some(&rows),
+        };
+        let chosen = on.0.frontier(found, Some(&chosen)).unwrap();
+        let features = on.0.descend(&above, &chosen, ids, &mut placed(5, 2));
+        read(on, features.unwrap()).unwrap();
+    }
+}
+
+/// Rows of a level that nothing else is known of.
+fn placed(count: u32, depth: usize) -> Rows<'static> {
+    let mut rows = Rows::default();
+    rows.add_table(&[0]);
+    for slot in 1..=count {
+        rows.push(0, slot, 0, 1, &vec![slot; depth]);
+    }
+    rows
 }
 
 fn read(on: &On<'_>, x: Tensor<2>) -> Result<Vec<f32>> {

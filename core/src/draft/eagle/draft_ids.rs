@@ -25,9 +25,15 @@ impl DraftIds {
         self.here[index as usize]
     }
 
-    /// All of them, `[1, draft vocab]`, as [`Ops::embed_candidates`] takes them.
+    /// How many there are.
+    #[allow(clippy::len_without_is_empty)] // A head drafts something.
+    pub fn len(&self) -> usize {
+        self.here.len()
+    }
+
+    /// All of them, `[1, draft vocab]`, as [`Ops::descend`] takes them.
     ///
-    /// [`Ops::embed_candidates`]: crate::ops::Ops::embed_candidates
+    /// [`Ops::descend`]: crate::ops::Ops::descend
     pub fn tensor(&self) -> &Tensor<2> {
         &self.there
     }

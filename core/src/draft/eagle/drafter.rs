@@ -15,7 +15,7 @@ use crate::cache::{KvPool, Table};
 use crate::draft::fill::fill;
 use crate::draft::{Budget, Candidates, Drafter, Drawn, Observation, Shaping};
 use crate::error::Result;
-use crate::model::{Features, Transformer};
+use crate::model::Transformer;
 use crate::ops::{Async, Ops, Rows};
 use crate::sample::Sampling;
 use crate::tree::Tree;
@@ -28,14 +28,14 @@ pub struct Eagle {
     pub(super) ops: Arc<dyn Ops>,
     pub(super) shaping: Shaping,
     /// Tokens of the target.
-    vocab: usize,
-    cache: KvPool,
+    pub(super) vocab: usize,
+    pub(super) cache: KvPool,
     /// The pairs in the cache: pair i stands under token i + 1.
-    pairs: Table,
+    pub(super) pairs: Table,
     /// Features of the positions after those, not yet paired.
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
     /// Passes of the head for the last tree.
-    passes: usize,
+    pub(super) passes: usize,
 }
 
 impl Eagle {
@@ -75,34 +75,33 @@ impl Eagle {
 
     /// Pairs the waiting features with the tokens that followed them. Returns the output
     /// of the last pair, `[1, hidden]`: the feature to come.
-    fn extend(&mut self, context: &[u32]) -> Result<Option<Tensor<2>>> {
-        let mut last = None;
-        for features in std::mem::take(&mut self.waiting).fused(&*self.head, &*self.ops)? {
-            let first = self.pairs.len();
-            let output = self.run(context, &features);
-            if output.is_err() {
-                let slots = self.pairs.truncate(first);
-                self.cache.release(slots.into_iter());
-            }
-            last = Some(output?);
-            self.passes += 1;
+    fn extend(&mut self, context: &[u32]) -> Result<Tensor<2>> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let first = self.pair(context, waiting.rows())?;
+        let chunks = chunks(&self.pairs, &waiting, first);
+        self.passes += chunks.len();
+        let layer = self.cache.layer(0);
+        let output = waiting.run(&*self.head, &*self.ops, &chunks, layer);
+        if output.is_err() {
+            self.unpair(first);
         }
-        Ok(last)
+        output
     }
 
-    /// Runs and commits the pairs of some features, the next in order.
-    fn run(&mut self, context: &[u32], features: &Tensor<2>) -> Result<Tensor<2>> {
-        let (first, count) = (self.pairs.len(), features.dims()[0]);
-        let tokens = &context[first + 1..first + 1 + count];
+    /// Commits pairs with the next tokens of the context. Returns the first of them.
+    pub(super) fn pair(&mut self, context: &[u32], count: usize) -> Result<usize> {
+        let first = self.pairs.len();
         let slots = self.cache.reserve(count)?;
-        let rows = self.pairs.extend(tokens, &slots);
-        let embedded = self.ops.embed_rows(self.head.embedding(), &rows)?;
-        let layer = self.cache.layer(0);
-        let outputs = self.head.pass(features, embedded, &rows, layer)?;
-        match count {
-            1 => Ok(outputs),
-            _ => self.ops.select(&outputs, &[count as u32 - 1]),
+        for (&token, slot) in context[first + 1..].iter().zip(slots) {
+            self.pairs.commit(token, slot);
         }
+        Ok(first)
+    }
+
+    /// Gives pairs back, from `first` on.
+    pub(super) fn unpair(&mut self, first: usize) {
+        let slots = self.pairs.truncate(first);
+        self.cache.release(slots.into_iter());
     }
 
     /// The likeliest tokens after each output of a level.
@@ -136,27 +135,33 @@ impl Eagle {
         Ok(values.chunks_exact(width).map(spread).collect())
     }
 
-    /// Takes in what became final. Returns the level that a tree begins with, or nothing
-    /// where this round has none.
-    pub(super) fn begin(&mut self, context: &[u32], budget: Budget) -> Result<Option<Level>> {
+    /// Whether a tree is drafted this round. Where it is not, what waits may be taken in.
+    fn is_due(&mut self, context: &[u32], budget: Budget) -> Result<bool> {
         // Every position but the root's has a feature, here or in the cache; a drafter
         // that came late, or has no room, sits the round out.
         // The root's chance is 1: a pass that costs more will not pay.
         self.passes = 0;
         let seen = self.pairs.len() + self.waiting.rows();
-        let pays = budget.nodes > 0 && budget.price <= 1.0;
         if seen + 1 != context.len() || self.waiting.rows() == 0 {
-            return Ok(None);
+            return Ok(false);
+        }
+        let pays = budget.nodes > 0 && budget.price <= 1.0;
+        if !pays && self.waiting.is_full() || pays && budget.depth == 0 {
+            self.extend(context)?;
         }
         if !pays {
-            if self.waiting.is_full() {
-                self.extend(context)?;
-                self.passes = 0;
-            }
-            return Ok(None);
+            self.passes = 0;
         }
-        let last = self.extend(context)?.filter(|_| budget.depth > 0);
-        Ok(last.map(Level::new))
+        Ok(pays && budget.depth > 0)
+    }
+
+    /// Takes in what became final. Returns the level that a tree begins with, or nothing
+    /// where this round has none.
+    pub(super) fn begin(&mut self, context: &[u32], budget: Budget) -> Result<Option<Level>> {
+        match self.is_due(context, budget)? {
+            true => self.extend(context).map(|output| Some(Level::new(output))),
+            false => Ok(None),
+        }
     }
 
     /// Runs nodes of a tree, children of those of `level`, which they become.
@@ -166,22 +171,11 @@ impl Eagle {
         tree: &Tree,
         frontier: &[usize],
     ) -> Result<()> {
-        let tokens: Vec<u32> = frontier.iter().map(|&node| tree.token(node)).collect();
-        let embedded = self.ops.embed(self.head.embedding(), &tokens)?;
-        self.descend(level, tree, frontier, embedded)
-    }
-
-    /// The same for nodes whose tokens are `embedded` already: `[nodes, hidden]`.
-    pub(super) fn descend(
-        &mut self,
-        level: &mut Level,
-        tree: &Tree,
-        frontier: &[usize],
-        embedded: Tensor<2>,
-    ) -> Result<()> {
         let slots = self.cache.reserve(frontier.len())?;
         level.borrowed.extend(&slots);
-        let (features, rows) = level.rows(&*self.ops, &self.pairs, tree, frontier, &slots)?;
+        let (parents, rows) = level.rows(&self.pairs, tree, frontier, &slots);
+        let embedded = self.ops.embed_rows(self.head.embedding(), &rows)?;
+        let features = self.ops.select(&level.outputs, &parents)?;
         let layer = self.cache.layer(0);
         level.outputs = self.head.pass(&features, embedded, &rows, layer)?;
         self.passes += 1;
@@ -196,6 +190,12 @@ impl Eagle {
 
     async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
         let root = context.last().copied().unwrap_or_default();
+        if let Some(plan) = self.plan(budget) {
+            return match self.is_due(context, budget)? {
+                true => self.plant_queued(&plan, context, budget).await,
+                false => Ok(Tree::new(root)),
+            };
+        }
         let Some(mut level) = self.begin(context, budget)? else {
             return Ok(Tree::new(root));
         };
@@ -204,14 +204,9 @@ impl Eagle {
         tree
     }
 
+    /// Fills or grows a tree whose levels are looked at one by one.
     async fn plant(&mut self, root: u32, budget: Budget, level: &mut Level) -> Result<Tree> {
         let shaping = self.shaping.clone();
-        // Where a level has a price it must be looked at before the next is run.
-        if budget.price == 0.0
-            && let Some(shape) = shaping.fixed(budget)
-        {
-            return self.plant_in(&shape, root, budget, level).await;
-        }
         let first = self.candidates(level).await?.pop().unwrap_or_default();
         let mut expand = async |tree: &Tree, frontier: &[usize]| {
             self.expand(level, tree, frontier)?;
@@ -228,6 +223,17 @@ impl Eagle {
             }
         }
     }
+}
+
+/// The rows of what waited, once it is paired.
+pub(super) fn chunks<'a>(pairs: &'a Table, waiting: &Waiting, first: usize) -> Vec<Rows<'a>> {
+    let mut start = first;
+    let rows = |rows: usize| {
+        let chunk = pairs.rows(start..start + rows);
+        start += rows;
+        chunk
+    };
+    waiting.chunks().map(rows).collect()
 }
 
 /// The outputs that the next level of a tree goes on from.
@@ -253,15 +259,14 @@ impl Level {
         }
     }
 
-    /// The rows of a frontier and the feature of each: its parent's output.
+    /// The rows of a frontier, and where each one's parent is among the outputs.
     fn rows<'a>(
         &mut self,
-        ops: &dyn Ops,
         pairs: &'a Table,
         tree: &Tree,
         frontier: &[usize],
         slots: &[u32],
-    ) -> Result<(Tensor<2>, Rows<'a>)> {
+    ) -> (Vec<u32>, Rows<'a>) {
         let mut rows = Rows::default();
         let table = rows.add_table(pairs.slots());
         let mut parents = Vec::with_capacity(frontier.len());
@@ -275,7 +280,7 @@ impl Level {
             let row = self.nodes.iter().position(|&n| n == parent);
             parents.push(row.unwrap_or(0) as u32);
         }
-        Ok((ops.select(&self.outputs, &parents)?, rows))
+        (parents, rows)
     }
 }
 
@@ -313,16 +318,7 @@ impl Drafter for Eagle {
         if observation.position != self.pairs.len() + self.waiting.rows() {
             return Ok(()); // It came late: see `draft`.
         }
-        let of = |t: &Tensor<2>| self.ops.select(t, observation.rows);
-        let features = Features {
-            last: of(&observation.features.last)?,
-            taps: observation
-                .features
-                .taps
-                .iter()
-                .map(of)
-                .collect::<Result<_>>()?,
-        };
+        let features = observation.features.rows(&*self.ops, observation.rows)?;
         self.waiting.push(features, &*self.head, &*self.ops)
     }
 
@@ -337,8 +333,7 @@ impl Drafter for Eagle {
         // The pair at len - 1 holds the token at len, which may change; its feature is
         // gone, and has to be seen again.
         let keep = len.saturating_sub(1);
-        let slots = self.pairs.truncate(keep);
-        self.cache.release(slots.into_iter());
+        self.unpair(keep);
         self.waiting = Waiting::default();
         keep
     }

@@ -6,6 +6,7 @@
 
 use crate::draft::{Candidates, Growth};
 use crate::error::Result;
+use crate::ops::levels::score;
 use crate::tree::Tree;
 
 /// Grows a tree. `first` are the root's candidates; `expand` gives those of each node of
@@ -56,12 +57,8 @@ fn add(
     let mut children = Vec::with_capacity(candidates.len());
     for &(token, log_chance) in candidates {
         let child = tree.add(parent, token, log_chance.exp());
-        // A score above its parent's would let a child be kept without it.
         if child == scores.len() {
-            scores.push(match log_chance.is_nan() {
-                true => f32::NEG_INFINITY, // Hopeless, as in the tree.
-                false => scores[parent] + log_chance.min(0.0),
-            });
+            scores.push(score(scores[parent], log_chance));
             children.push(child);
         }
     }

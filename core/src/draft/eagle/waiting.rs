@@ -3,9 +3,9 @@
 use burn::tensor::Tensor;
 
 use super::Head;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Features;
-use crate::ops::Ops;
+use crate::ops::{KvLayer, Ops, Rows};
 
 /// Rows of one pass: few enough to keep activations small.
 const CHUNK: usize = 256;
@@ -25,6 +25,13 @@ impl Waiting {
     /// Positions that wait.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Rows of each part of it, as [`Waiting::run`] takes them.
+    pub fn chunks(&self) -> impl Iterator<Item = usize> {
+        let raw = (self.raw_rows > 0).then_some(self.raw_rows);
+        let fused = self.fused.iter().map(|fused| fused.dims()[0]);
+        fused.chain(raw)
     }
 
     /// Adds those of the next positions. What the target left is wider than what the head
@@ -48,30 +55,21 @@ impl Waiting {
             left -= rows;
             rows
         };
-        let cut = |tensor: &Tensor<2>, rows: usize| {
-            let rows: Vec<u32> = (0..rows as u32).collect();
-            ops.select(tensor, &rows)
-        };
+        let all: Vec<u32> = (0..rows as u32).collect();
         for fused in std::mem::take(&mut self.fused) {
             match first(&fused) {
                 0 => break,
-                rows => self.fused.push(cut(&fused, rows)?),
+                rows => self.fused.push(ops.select(&fused, &all[..rows])?),
             }
         }
         self.raw_rows = 0;
-        for Features { last, taps } in std::mem::take(&mut self.raw) {
-            let rows = first(&last);
+        for features in std::mem::take(&mut self.raw) {
+            let rows = first(&features.last);
             if rows == 0 {
                 break;
             }
             self.raw_rows += rows;
-            self.raw.push(Features {
-                last: cut(&last, rows)?,
-                taps: taps
-                    .iter()
-                    .map(|tap| cut(tap, rows))
-                    .collect::<Result<_>>()?,
-            });
+            self.raw.push(features.rows(ops, &all[..rows])?);
         }
         self.rows = self.rows.min(rows);
         Ok(())
@@ -95,10 +93,26 @@ impl Waiting {
         Ok(())
     }
 
-    /// All of it as the head takes it, in order: `[rows, hidden]` each.
-    pub fn fused(mut self, head: &dyn Head, ops: &dyn Ops) -> Result<Vec<Tensor<2>>> {
+    /// Runs all of it through the head as `chunks`, which are rows for each part. Returns the
+    /// output of the last, `[1, hidden]`.
+    pub fn run(
+        mut self,
+        head: &dyn Head,
+        ops: &dyn Ops,
+        chunks: &[Rows<'_>],
+        cache: &mut KvLayer,
+    ) -> Result<Tensor<2>> {
         self.fuse(head, ops)?;
-        Ok(self.fused)
+        let mut last = None;
+        for (rows, features) in chunks.iter().zip(&self.fused) {
+            let embedded = ops.embed_rows(head.embedding(), rows)?;
+            last = Some((head.pass(features, embedded, rows, cache)?, rows.len()));
+        }
+        match last {
+            Some((outputs, 1)) => Ok(outputs),
+            Some((outputs, rows)) => ops.select(&outputs, &[rows as u32 - 1]),
+            None => Err(Error::Invalid("a head has nothing to go on from".into())),
+        }
     }
 }
 

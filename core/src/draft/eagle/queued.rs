@@ -1,0 +1,250 @@
+//! Trees that are drafted without the host: every level is queued at once, and all that was
+//! found is read back at the end.
+//!
+//! In a tree of a fixed shape it is settled before any token is known which candidate becomes
+//! which node. A tree that grows chooses on the device; the host goes over its choices
+//! afterwards, as if it had made them.
+
+use std::collections::HashMap;
+
+use burn::tensor::Tensor;
+
+use super::drafter::{Eagle, chunks};
+use super::grow::grow;
+use crate::draft::fill::fill;
+use crate::draft::{Budget, Candidates, Growth, Shaping};
+use crate::error::Result;
+use crate::ops::{Level, Rows, WIDEST};
+use crate::tree::{Shape, Tree};
+
+/// What is known of a tree before it is drafted.
+pub(super) struct Plan {
+    shaping: Planned,
+    /// Candidates of a node.
+    width: usize,
+    /// The levels below the root that are expanded.
+    levels: Vec<Expanded>,
+}
+
+enum Planned {
+    Shape {
+        shape: Shape,
+        /// The shape's node of each row, level by level, the root first.
+        order: Vec<usize>,
+    },
+    Growth(Growth),
+}
+
+/// The nodes of a level that are expanded.
+struct Expanded {
+    rows: usize,
+    /// Which candidates of the level above they are, if that is settled.
+    places: Option<Vec<u32>>,
+}
+
+impl Eagle {
+    /// How the next tree is drafted; nothing where the host has to look at each level.
+    pub(super) fn plan(&self, budget: Budget) -> Option<Plan> {
+        // Where a level has a price it must be looked at before the next is run.
+        if budget.price != 0.0 {
+            return None;
+        }
+        let tokens = self.head.ids().map_or(self.vocab, |ids| ids.len());
+        match (self.shaping.fixed(budget), &self.shaping) {
+            (Some(shape), _) => Some(in_shape(shape, budget, tokens)),
+            (None, Shaping::Dynamic(growth)) if growth.top_k <= tokens.min(WIDEST) => {
+                let growth = growth.within(budget);
+                let level = |_| Expanded {
+                    rows: growth.top_k,
+                    places: None,
+                };
+                Some(Plan {
+                    width: growth.top_k,
+                    levels: (1..growth.depth).map(level).collect(),
+                    shaping: Planned::Growth(growth),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Drafts below the last token. One readback.
+    pub(super) async fn plant_queued(
+        &mut self,
+        plan: &Plan,
+        context: &[u32],
+        budget: Budget,
+    ) -> Result<Tree> {
+        let first = self.pairs.len();
+        let mut borrowed = Vec::new();
+        let found = self.queue(plan, context, &mut borrowed);
+        if found.is_err() {
+            self.unpair(first);
+        }
+        self.cache.release(borrowed.into_iter());
+        let found = self.ops.read_candidates(found?).await?;
+        let root = context.last().copied().unwrap_or_default();
+        match &plan.shaping {
+            Planned::Shape { shape, order } => self.filled(shape, order, found, root, budget).await,
+            Planned::Growth(growth) => self.grown(*growth, found, root).await,
+        }
+    }
+
+    /// Queues the passes over what waits and over all levels. Returns all that is found: the
+    /// root's candidates, then each level's, after its choice where it made one.
+    fn queue(
+        &mut self,
+        plan: &Plan,
+        context: &[u32],
+        borrowed: &mut Vec<u32>,
+    ) -> Result<Tensor<2>> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let first = self.pair(context, waiting.rows())?;
+        for level in &plan.levels {
+            borrowed.extend(self.cache.reserve(level.rows)?);
+        }
+        let mut slots = &borrowed[..];
+        let mut levels = Vec::with_capacity(plan.levels.len());
+        for (depth, level) in (1..).zip(&plan.levels) {
+            let (own, others) = slots.split_at(level.rows);
+            levels.push(placed(own, depth, self.pairs.slots()));
+            slots = others;
+        }
+        let places = |level: &Expanded| {
+            let places = level.places.as_deref();
+            places.map(|places| self.ops.places(places)).transpose()
+        };
+        // All that is taken in comes before all that is run.
+        let places = plan.levels.iter().map(places).collect::<Result<Vec<_>>>()?;
+        let chunks = chunks(&self.pairs, &waiting, first);
+        for rows in chunks.iter().chain(&levels) {
+            self.ops.stage(rows)?;
+        }
+        let head = &*self.head;
+        let layer = self.cache.layer(0);
+        let mut outputs = waiting.run(head, &*self.ops, &chunks, layer)?;
+        let find = |outputs: &Tensor<2>| self.ops.candidates(&head.logits(outputs)?, plan.width);
+        let mut all = vec![find(&outputs)?];
+        let (mut found, mut above, mut scores) = (all[0].clone(), None, None);
+        for (rows, places) in levels.iter_mut().zip(places) {
+            let settled = places.is_some();
+            let chosen = match places {
+                Some(places) => places,
+                None => self.ops.frontier(&found, scores.as_ref())?,
+            };
+            let level = Level {
+                found: &found,
+                outputs: &outputs,
+                rows: above,
+            };
+            let ids = head.ids().map(|ids| ids.tensor());
+            let features = self.ops.descend(&level, &chosen, ids, rows)?;
+            let embedded = self.ops.embed_rows(head.embedding(), rows)?;
+            outputs = head.pass(&features, embedded, rows, layer)?;
+            found = find(&outputs)?;
+            if !settled {
+                all.push(chosen.clone());
+                scores = Some(chosen);
+            }
+            all.push(found.clone());
+            above = Some(&*rows);
+        }
+        self.passes += chunks.len() + plan.levels.len();
+        match &all[..] {
+            [only] => Ok(only.clone()),
+            all => self.ops.concat(all, 0),
+        }
+    }
+
+    /// The tree of a shape, from the candidates of its nodes in that order.
+    async fn filled(
+        &self,
+        shape: &Shape,
+        order: &[usize],
+        found: Vec<Candidates>,
+        root: u32,
+        budget: Budget,
+    ) -> Result<Tree> {
+        let found = self.named(found);
+        let of = |place: usize| {
+            let row = order.iter().position(|&node| node == place);
+            row.map(|row| found[row].clone()).unwrap_or_default()
+        };
+        fill(root, of(0), shape, budget, async |_, _, places| {
+            Ok(places.iter().map(|&place| of(place)).collect())
+        })
+        .await
+    }
+
+    /// The tree that grew: the host's growth, with the device's candidates.
+    async fn grown(&self, growth: Growth, found: Vec<Candidates>, root: u32) -> Result<Tree> {
+        let mut found = found.into_iter();
+        let mut above = self.named(found.by_ref().take(1).collect());
+        let first = above[0].clone();
+        // The row of each node that was expanded, in its level.
+        let mut rows = HashMap::from([(0, 0)]);
+        let expand = async |tree: &Tree, frontier: &[usize]| {
+            let chosen = found.next().unwrap_or_default();
+            let level = self.named(found.by_ref().take(growth.top_k).collect());
+            let row = |&node: &usize| {
+                let parent = *rows.get(&tree.parent(node))?;
+                let mut ranks = above[parent].iter();
+                let rank = ranks.position(|&(token, _)| token == tree.token(node))?;
+                let place = (parent * growth.top_k + rank) as u32;
+                chosen.iter().position(|&(chosen, _)| chosen == place)
+            };
+            let known: Vec<_> = frontier.iter().map(row).collect();
+            let of = |row: &Option<usize>| row.map(|row| level[row].clone()).unwrap_or_default();
+            let candidates = known.iter().map(of).collect();
+            let known = frontier.iter().zip(&known);
+            rows.extend(known.filter_map(|(&node, row)| Some((node, (*row)?))));
+            above = level;
+            Ok(candidates)
+        };
+        grow(root, first, growth, 0.0, expand).await
+    }
+}
+
+/// Nodes of a level, of which only the slots are known.
+fn placed<'a>(slots: &[u32], depth: usize, pairs: &'a [u32]) -> Rows<'a> {
+    let mut rows = Rows::default();
+    let table = rows.add_table(pairs);
+    for &slot in slots {
+        rows.push(0, slot, table, pairs.len() as u32, &vec![slot; depth]);
+    }
+    rows
+}
+
+/// The plan of a shape, as far as there is room for it; of `tokens` tokens no more can be
+/// candidates.
+fn in_shape(shape: Shape, budget: Budget, tokens: usize) -> Plan {
+    let width = shape.width().clamp(1, tokens);
+    // Tokens, which are not known, are ranks.
+    let ranks = shape.ranks(budget.nodes, budget.depth);
+    let (mut order, mut above) = (vec![0], vec![0]);
+    let mut levels = Vec::new();
+    for depth in 1..ranks.height() {
+        let place = |node: usize| {
+            let row = above.iter().position(|&n| n == ranks.parent(node))?;
+            let rank = ranks.token(node) as usize;
+            (rank < width).then(|| (node, (row * width + rank) as u32))
+        };
+        let inner = (1..ranks.len()).filter(|&node| ranks.depth(node) == depth);
+        let inner = inner.filter(|&node| ranks.children(node).next().is_some());
+        let (nodes, places): (Vec<_>, Vec<_>) = inner.filter_map(place).unzip();
+        if nodes.is_empty() {
+            break;
+        }
+        levels.push(Expanded {
+            rows: nodes.len(),
+            places: Some(places),
+        });
+        order.extend(&nodes);
+        above = nodes;
+    }
+    Plan {
+        shaping: Planned::Shape { shape, order },
+        width,
+        levels,
+    }
+}
