@@ -79,11 +79,38 @@ macro_rules! report {
 static CUDA: &[Step] = report!("cuda");
 static WGPU: &[Step] = report!("wgpu");
 
-/// Runs the chore on one kind of device.
-pub fn run(device: &str) -> Result<(), String> {
-    let steps = match device {
-        "cuda" => CUDA,
-        "wgpu" => WGPU,
+/// What the CUDA report has beyond the other: the same without tensor cores, for which a
+/// kernel of ours is written by hand.
+static WITHOUT_TENSOR_CORES: &[Step] = &[
+    Step {
+        name: "without tensor cores, f16",
+        cargo: "--config env.EAGLET_NO_TENSOR_CORES=\"1\" run --release --locked --package eaglet \
+                -- bench --random-weights llama2-7b --dtype f16 --ctx 1024 --limit 2 --repeats 3 \
+                --synthetic-acceptance 0.75 -n 128 --device cuda",
+        needs: &[],
+    },
+    Step {
+        name: "without tensor cores, q4",
+        cargo: "--config env.EAGLET_NO_TENSOR_CORES=\"1\" run --release --locked --package eaglet \
+                -- bench --random-weights llama2-7b --dtype q4 --ctx 1024 --limit 2 --repeats 3 \
+                --synthetic-acceptance 0.75 -n 128 --device cuda",
+        needs: &[],
+    },
+];
+
+/// Kernels under NVIDIA's checker of memory and races, which cargo starts them with.
+static SANITIZER: Step = Step {
+    name: "compute-sanitizer",
+    cargo: "--config target.'cfg(all())'.runner=['compute-sanitizer','--error-exitcode','1'] test \
+            --release --locked --package eaglet-tests --test gpu -- operations recordings",
+    needs: &[],
+};
+
+/// Runs the chore on one kind of device; `python` is an interpreter that has PyTorch.
+pub fn run(device: &str, python: Option<&str>) -> Result<(), String> {
+    let mut steps: Vec<&Step> = match device {
+        "cuda" => CUDA.iter().chain(WITHOUT_TENSOR_CORES).collect(),
+        "wgpu" => WGPU.iter().collect(),
         other => return Err(format!("no report for `{other}`: use cuda or wgpu")),
     };
     // Which machine the figures are of.
@@ -92,10 +119,39 @@ pub fn run(device: &str) -> Result<(), String> {
             println!("skipped: {program} is not here");
         }
     }
-    steps::run_all(steps, true)?;
-    println!(
-        "\nskipped: compute-sanitizer and PyTorch beside eaglet. By hand: \
-         `compute-sanitizer target/release/deps/gpu-*`"
-    );
-    Ok(())
+    match is_there("compute-sanitizer") {
+        true if device == "cuda" => steps.push(&SANITIZER),
+        true => {}
+        false => println!("skipped: compute-sanitizer is not here"),
+    }
+    let report = steps::run_all(&steps, true);
+    match python {
+        Some(python) if device == "cuda" => report.and(pytorch(python)),
+        _ => {
+            println!(
+                "\nskipped: PyTorch beside eaglet. `pip install torch`, then \
+                 `cargo xtask gpu-report cuda PYTHON`"
+            );
+            report
+        }
+    }
+}
+
+fn is_there(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output();
+    found.is_ok_and(|found| found.status.success())
+}
+
+/// The same shapes in PyTorch, eager and compiled.
+fn pytorch(python: &str) -> Result<(), String> {
+    println!("\n=== PyTorch");
+    let status = Command::new(python)
+        .arg(steps::root().join("tests/peers/pytorch.py"))
+        .arg("--check")
+        .status()
+        .map_err(|e| format!("{python}: {e}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err("PyTorch failed".into()),
+    }
 }

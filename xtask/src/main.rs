@@ -21,8 +21,9 @@ Chores:
   cuda-compiler    NVIDIA's compiler of kernels, so that they are compiled without a GPU
   web              The browser package: wasm/dist
   web-test         Its tests in Node and in a browser; needs the package
-  gpu-report [KIND]
-                   The figures of a GPU, cuda or wgpu, for docs/performance.md [default: cuda]
+  gpu-report [KIND] [PYTHON]
+                   The figures of a GPU, cuda or wgpu, for docs/performance.md [default: cuda];
+                   with a Python that has torch, beside PyTorch
   help             This text
 
 With CI=true a missing part of the machine is a failure; otherwise the steps that
@@ -42,8 +43,9 @@ fn main() -> ExitCode {
             Some(_) => Ok(()),
             None => Err("no Rust here compiles to wasm".into()),
         },
-        ["gpu-report"] => gpu_report::run("cuda"),
-        ["gpu-report", kind] => gpu_report::run(kind),
+        ["gpu-report"] => gpu_report::run("cuda", None),
+        ["gpu-report", kind] => gpu_report::run(kind, None),
+        ["gpu-report", kind, python] => gpu_report::run(kind, Some(python)),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

@@ -28,21 +28,22 @@ enum Outcome {
 
 /// Runs `steps` up to the first that fails. A step whose needs are missing is skipped,
 /// or, with `strict`, is a failure before anything runs.
-pub fn run(steps: &[Step], strict: bool) -> Result<(), String> {
-    run_while(steps, strict, |before| {
+pub fn run<'a>(steps: impl IntoIterator<Item = &'a Step>, strict: bool) -> Result<(), String> {
+    let steps: Vec<_> = steps.into_iter().collect();
+    run_while(&steps, strict, |before| {
         !matches!(before, Outcome::Failed(_) | Outcome::NotReached)
     })
 }
 
 /// The same, but a step that fails does not keep the others from being run: for figures,
 /// each of which stands by itself.
-pub fn run_all(steps: &[Step], strict: bool) -> Result<(), String> {
+pub fn run_all(steps: &[&Step], strict: bool) -> Result<(), String> {
     run_while(steps, strict, |_| true)
 }
 
 /// Goes on as long as `goes_on` says so of the last step's outcome.
 fn run_while(
-    steps: &[Step],
+    steps: &[&Step],
     strict: bool,
     goes_on: impl Fn(&Outcome) -> bool,
 ) -> Result<(), String> {
@@ -116,7 +117,7 @@ pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-fn summarise(steps: &[Step], outcomes: &[Outcome]) -> Result<(), String> {
+fn summarise(steps: &[&Step], outcomes: &[Outcome]) -> Result<(), String> {
     println!("\n=== summary");
     let mut failed = None;
     for (step, outcome) in steps.iter().zip(outcomes) {
@@ -152,7 +153,7 @@ mod tests {
         let steps = [step("--version"), step("--no-such-flag"), step("--list")];
         let error = run(&steps, true).unwrap_err();
         assert_eq!(error, "--no-such-flag failed");
-        let outcome = run_all(&steps, true);
+        let outcome = run_all(&steps.iter().collect::<Vec<_>>(), true);
         assert_eq!(outcome, Err("--no-such-flag failed".into()));
     }
 }

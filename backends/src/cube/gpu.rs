@@ -29,6 +29,8 @@ pub struct Limits {
     pub piece: usize,
     /// Whether a processor plays the device.
     pub software: bool,
+    /// Whether linear layers run on NVIDIA's tensor cores.
+    pub tensor_cores: bool,
 }
 
 /// What went wrong on a device behind the back of whoever queued it.
@@ -141,6 +143,7 @@ impl<R: CubeRuntime> Gpu<R> {
             binding,
             piece: binding,
             software,
+            tensor_cores: false,
         };
         Self {
             client,

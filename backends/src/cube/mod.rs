@@ -17,6 +17,7 @@ mod nvrtc;
 mod recordings;
 mod rotary;
 mod rows;
+mod tensor_cores;
 mod tensors;
 mod weight;
 
@@ -57,6 +58,14 @@ impl<K: Kind> CubeOps<K> {
     /// What kernels are cut to.
     pub fn limits(&self) -> Limits {
         self.gpu.limits
+    }
+
+    /// The same operations, linear layers on tensor cores: of NVIDIA GPUs of compute
+    /// capability 8.0 and later.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn with_tensor_cores(mut self) -> Self {
+        self.gpu.limits.tensor_cores = true;
+        self
     }
 
     /// The same operations, with weights cut into pieces of at most `bytes`.

@@ -4,10 +4,12 @@
 use burn::tensor::{DType, Device, Shape, Tensor};
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::prelude::BufferArg;
+use cubecl::prelude::{BufferArg, Runtime};
+use cubecl::server::ComputeServer;
 use eaglet_core::error::{Error, Result};
 
 use super::gpu::Gpu;
+use super::tensor_cores::Variant;
 
 /// One of burn's backends over CubeCL: what its tensors are made of.
 pub trait Kind: Send + Sync + 'static {
@@ -24,10 +26,18 @@ pub trait Kind: Send + Sync + 'static {
 
     /// A tensor around a buffer.
     fn wrap<const D: usize>(tensor: CubeTensor<Self::Runtime>) -> Tensor<D>;
+
+    /// A linear layer for tensor cores, of devices that have them.
+    fn tensor_cores(variant: Variant) -> Option<Kernel<Self>>
+    where
+        Self: Sized;
 }
 
+/// What is compiled, and launched, of a kernel.
+pub type Kernel<K> = <<<K as Kind>::Runtime as Runtime>::Server as ComputeServer>::Kernel;
+
 macro_rules! kind {
-    ($(#[$doc:meta])* $name:ident, $backend:ty, $runtime:ty) => {
+    ($(#[$doc:meta])* $name:ident, $backend:ty, $runtime:ty, $cores:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name;
@@ -47,6 +57,11 @@ macro_rules! kind {
             fn wrap<const D: usize>(tensor: CubeTensor<$runtime>) -> Tensor<D> {
                 Tensor::from_primitive::<$backend>(tensor)
             }
+
+            fn tensor_cores(variant: Variant) -> Option<Kernel<Self>> {
+                let cores: fn(Variant) -> Option<Kernel<Self>> = $cores;
+                cores(variant)
+            }
         }
     };
 }
@@ -56,7 +71,8 @@ kind!(
     /// Burn's wgpu backend.
     Wgpu,
     burn::backend::Wgpu,
-    cubecl::wgpu::WgpuRuntime
+    cubecl::wgpu::WgpuRuntime,
+    |_| None
 );
 
 #[cfg(feature = "cuda")]
@@ -64,7 +80,8 @@ kind!(
     /// Burn's CUDA backend.
     Cuda,
     burn::backend::Cuda,
-    cubecl::cuda::CudaRuntime
+    cubecl::cuda::CudaRuntime,
+    |variant| Some(Box::new(variant))
 );
 
 /// Burn's name of a device of this kind.

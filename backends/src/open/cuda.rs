@@ -20,8 +20,8 @@ pub fn list() -> Result<Vec<Found>> {
     (0..count()?).map(found).collect()
 }
 
-/// Opens a device, by its place in [`list`].
-pub fn open(index: usize) -> Result<Backend> {
+/// Opens a device, by its place in [`list`], with linear layers on its tensor cores or not.
+pub fn open(index: usize, tensor_cores: bool) -> Result<Backend> {
     let count = count()?;
     if index >= count {
         return Err(Error::Invalid(format!(
@@ -53,7 +53,10 @@ pub fn open(index: usize) -> Result<Backend> {
                 .into(),
         ));
     }
-    let ops = CubeOps::<Cuda>::new(CudaDevice::new(index), false, Fault::default());
+    let mut ops = CubeOps::<Cuda>::new(CudaDevice::new(index), false, Fault::default());
+    if tensor_cores {
+        ops = ops.with_tensor_cores();
+    }
     Ok(backend(DeviceSpec::Cuda(index), &found, ops))
 }
 

@@ -242,8 +242,23 @@ fn open_cpu(threads: Option<usize>) -> Backend {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Backend> {
-    contained(|| cuda::open(index).and_then(proven))
+    let open = |tensor_cores| contained(|| cuda::open(index, tensor_cores).and_then(proven));
+    if std::env::var_os(NO_TENSOR_CORES).is_some_and(|value| value != "0") {
+        return open(false);
+    }
+    // A device that only its tensor cores fail is a device.
+    open(true).or_else(|fault| match open(false) {
+        Ok(backend) => Ok(Backend {
+            skipped: vec![format!("its tensor cores: {fault}")],
+            ..backend
+        }),
+        Err(_) => Err(fault),
+    })
 }
+
+/// Set, linear layers of NVIDIA GPUs use no tensor cores: they add in another order there.
+#[cfg(feature = "cuda")]
+const NO_TENSOR_CORES: &str = "EAGLET_NO_TENSOR_CORES";
 
 #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
 fn open_wgpu(index: usize) -> Result<Backend> {

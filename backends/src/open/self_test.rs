@@ -72,7 +72,7 @@ impl On<'_> {
     }
 
     /// The same numbers as they are after rounding to a dtype, in f32.
-    fn exact(&self, dtype: Dtype) -> Result<Weight> {
+    pub fn exact(&self, dtype: Dtype) -> Result<Weight> {
         let rounded = matrix(&spread(1, OUTPUTS * INPUTS), dtype)?.to_f32();
         self.0.pack(&[matrix(&rounded, Dtype::F32)?])
     }

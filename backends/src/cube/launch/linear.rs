@@ -6,7 +6,7 @@ use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::Norm;
 use half::f16;
 
-use super::whole;
+use super::{Buffer, whole};
 use crate::cube::CubeOps;
 use crate::cube::decode::Storage;
 use crate::cube::gather;
@@ -32,8 +32,19 @@ pub struct Layer<'a> {
     pub finish: Finish,
 }
 
+/// The same in the device's memory, and room for the result.
+pub(super) struct Buffers<'a, K: Kind> {
+    pub layer: &'a Layer<'a>,
+    pub x: Buffer<K>,
+    pub norm: Option<Buffer<K>>,
+    pub bias: Option<Buffer<K>>,
+    pub residual: Option<Buffer<K>>,
+    pub y: Buffer<K>,
+}
+
 impl<K: Kind> CubeOps<K> {
-    /// One dispatch for each part of the weight.
+    /// On tensor cores where there are some and the weight is of their kind: always or never,
+    /// since they add in another order.
     pub(in crate::cube) fn run_linear(
         &self,
         x: &Tensor<2>,
@@ -47,16 +58,37 @@ impl<K: Kind> CubeOps<K> {
                 weight.inputs
             )));
         }
-        let x = self.buffer(x)?;
-        let norm = layer
-            .norm
-            .map(|norm| self.buffer(&norm.weight))
-            .transpose()?;
-        let bias = layer.bias.map(|bias| self.buffer(bias)).transpose()?;
-        let residual = layer.residual.map(|r| self.buffer(r)).transpose()?;
         let streams = if layer.finish == Finish::Gate { 2 } else { 1 };
-        let width = weight.outputs / streams;
-        let y = self.room(rows, width)?;
+        let on = Buffers {
+            layer,
+            x: self.buffer(x)?,
+            norm: layer
+                .norm
+                .map(|norm| self.buffer(&norm.weight))
+                .transpose()?,
+            bias: layer.bias.map(|bias| self.buffer(bias)).transpose()?,
+            residual: layer.residual.map(|r| self.buffer(r)).transpose()?,
+            y: self.room(rows, weight.outputs / streams)?,
+        };
+        match self.gpu.limits.tensor_cores && weight.half {
+            true => self.on_tensor_cores(&on, rows)?,
+            false => self.in_lanes(&on, rows),
+        }
+        Ok(K::wrap(on.y))
+    }
+
+    /// One dispatch for each part of the weight.
+    fn in_lanes(&self, on: &Buffers<'_, K>, rows: usize) {
+        let (layer, weight) = (on.layer, on.layer.weight);
+        let Buffers {
+            x,
+            norm,
+            bias,
+            residual,
+            y,
+            ..
+        } = on;
+        let streams = if layer.finish == Finish::Gate { 2 } else { 1 };
         let tile = TILES.into_iter().find(|&t| t >= rows).unwrap_or(TILES[2]);
         let splits = self.gpu.limits.splits;
         let plan = Plan {
@@ -75,10 +107,10 @@ impl<K: Kind> CubeOps<K> {
             let count = CubeCount::new_2d(tiles, outputs.div_ceil(LANES as usize) as u32);
             let sizes = SizesLaunch::new(
                 rows,
-                inputs / 4,
+                weight.inputs / 4,
                 part.outputs,
                 part.first,
-                width,
+                weight.outputs / streams,
                 layer.norm.map_or(0.0, |norm| norm.epsilon),
             );
             let scales = part.scales.as_ref().unwrap_or(&part.packets);
@@ -90,13 +122,13 @@ impl<K: Kind> CubeOps<K> {
                             &self.gpu.client,
                             count,
                             CubeDim::new_2d(LANES, splits),
-                            arg(&x),
-                            arg(norm.as_ref().unwrap_or(&x)),
+                            arg(x),
+                            arg(norm.as_ref().unwrap_or(x)),
                             whole(&part.packets, size_of::<$weight>()),
                             whole(scales, size_of::<$scale>()),
-                            arg(bias.as_ref().unwrap_or(&x)),
-                            arg(residual.as_ref().unwrap_or(&x)),
-                            arg(&y),
+                            arg(bias.as_ref().unwrap_or(x)),
+                            arg(residual.as_ref().unwrap_or(x)),
+                            arg(y),
                             sizes,
                             plan,
                         )
@@ -111,7 +143,6 @@ impl<K: Kind> CubeOps<K> {
                 (_, false) => launch!(u32, f32),
             }
         }
-        Ok(K::wrap(y))
     }
 
     /// `silu(g) * u` of `[g, u]` side by side.

@@ -6,6 +6,7 @@ mod largest;
 mod levels;
 mod linear;
 mod place;
+mod tensor_cores;
 
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;

@@ -1,5 +1,6 @@
 //! A stand-in for NVIDIA's driver: one device with no processor. Its memory is the host's,
-//! kernels are kept as files and never run.
+//! kernels are kept as files and do not run, but for those that a library of their name is
+//! beside, which was compiled for the host (`emulator.hpp`).
 //!
 //! Compiled by the test beside it into a library of its own, so it knows nothing but `std`.
 //! The environment says what it plays: `EAGLET_TEST_CAPABILITY` (80, 86...),
@@ -8,7 +9,7 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::sync::Mutex;
 
 type Status = c_int;
@@ -60,6 +61,29 @@ fn free(at: usize) -> Status {
         unsafe { dealloc(at as *mut u8, layout) };
     }
     FINE
+}
+
+unsafe extern "C" {
+    fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
+    fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+}
+
+/// Runs a kernel of a grid and workgroups, with its arguments.
+type Emulated =
+    extern "C" fn(c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, *mut *mut c_void);
+
+/// The address of an [`Emulated`], if there is one for a kernel of this name.
+fn emulated(name: &str) -> Option<usize> {
+    const NOW: c_int = 2;
+    let folder = std::env::var_os("EAGLET_TEST_KERNELS")?;
+    let file = std::path::Path::new(&folder).join(format!("{name}.so"));
+    let file = CString::new(file.to_str()?).ok()?;
+    // SAFETY: the names end with zeros, and the library does nothing by being loaded.
+    unsafe {
+        let library = dlopen(file.as_ptr(), NOW);
+        let found = (!library.is_null()).then(|| dlsym(library, c"eaglet_emulate".as_ptr()));
+        found.map(|found| found as usize).filter(|&found| found != 0)
+    }
 }
 
 macro_rules! driver {
@@ -156,19 +180,28 @@ driver! {
             Err(_) => INVALID,
         }
     }
-    cuModuleGetFunction(function: *mut usize, _module: usize, _name: *const c_char) {
-        give(function, SOMETHING)
+    cuModuleGetFunction(function: *mut usize, _module: usize, name: *const c_char) {
+        // SAFETY: a name ends with a zero.
+        let name = unsafe { CStr::from_ptr(name) };
+        give(function, name.to_str().ok().and_then(emulated).unwrap_or(SOMETHING))
     }
     cuFuncSetAttribute(_function: usize, _attribute: c_int, _value: c_int) { FINE }
     cuLaunchKernel(
-        _function: usize,
-        _x: c_uint, _y: c_uint, _z: c_uint,
-        _units_x: c_uint, _units_y: c_uint, _units_z: c_uint,
+        function: usize,
+        x: c_uint, y: c_uint, z: c_uint,
+        units_x: c_uint, units_y: c_uint, units_z: c_uint,
         _shared: c_uint,
         _stream: usize,
-        _arguments: *mut *mut c_void,
+        arguments: *mut *mut c_void,
         _extra: *mut *mut c_void
-    ) { FINE }
+    ) {
+        if function != SOMETHING {
+            // SAFETY: what a function is otherwise.
+            let run: Emulated = unsafe { std::mem::transmute(function) };
+            run(x, y, z, units_x, units_y, units_z, arguments);
+        }
+        FINE
+    }
 
     // NVRTC asks for the driver's cache of compiled kernels: there is none.
     cuGetExportTable(_table: *mut usize, _id: *const c_void) { NOT_FOUND }

@@ -8,6 +8,7 @@
 // Of tests only; clippy does not see it in a condition of three parts.
 #![allow(clippy::unwrap_used)]
 
+mod emulated;
 mod tour;
 
 use std::path::{Path, PathBuf};
@@ -123,6 +124,26 @@ fn every_kernel_compiles_for_every_architecture() {
             });
         }
     });
+}
+
+#[test]
+fn tensor_cores_compute_what_the_processor_does() {
+    if played() {
+        return emulated::layers();
+    }
+    if Command::new("g++").arg("--version").output().is_err() {
+        println!("skipped: g++ is not here, which compiles CUDA's kernels for the host");
+        return;
+    }
+    let kernels = folder("emulated");
+    std::fs::create_dir_all(&kernels).unwrap();
+    emulated::build(&kernels);
+    let name = "cube::nvrtc::tensor_cores_compute_what_the_processor_does";
+    if let Some(output) = play(name, "80", 1 << 30, &kernels) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    std::fs::remove_dir_all(kernels).unwrap();
 }
 
 /// The name of a module's kernel.

@@ -6,11 +6,12 @@ use eaglet_core::error::Result;
 use eaglet_core::ops::{HeadNorms, Heads, Level, Linear, Ops, Rotary, Rows};
 use eaglet_core::weights::Dtype;
 
+use super::device;
 use crate::cube::{CubeOps, Cuda};
 use crate::open::On;
 
-/// All of `#[cube(launch_unchecked)]`.
-pub const KERNELS: [&str; 15] = [
+/// All of `#[cube(launch_unchecked)]`, and what is written in CUDA C++.
+pub const KERNELS: [&str; 16] = [
     "attend",
     "clear",
     "copy_into",
@@ -20,6 +21,7 @@ pub const KERNELS: [&str; 15] = [
     "gate",
     "join",
     "linear",
+    "linear_mma",
     "norm_rows",
     "read_all",
     "rotate",
@@ -28,10 +30,10 @@ pub const KERNELS: [&str; 15] = [
     "top_k",
 ];
 
-/// Fewer kernels than this were not every variant: four dtypes, three tiles of rows, six
-/// linear layers; two dtypes of the cache, three sizes of heads, norms or not, one
+/// Fewer kernels than this were not every variant: four dtypes, and three on tensor cores, three tiles of rows,
+/// six linear layers; two dtypes of the cache, three sizes of heads, norms or not, one
 /// span of positions or several.
-pub const VARIANTS: usize = 4 * 3 * 6 + 2 * 3 * (2 + 2);
+pub const VARIANTS: usize = (4 + 3) * 3 * 6 + 2 * 3 * (2 + 2);
 
 const INPUTS: usize = 96;
 const OUTPUTS: usize = 44;
@@ -42,7 +44,7 @@ pub fn all(ops: CubeOps<Cuda>) {
     assert_eq!((ops.limits().splits, ops.limits().units), (4, 256));
     let on = On(&ops);
     for dtype in Dtype::ALL {
-        linear(&on, dtype);
+        linear(&on, dtype, [1, 4, 9]);
     }
     for dim in [16, 64, 128] {
         for dtype in [DType::F32, DType::F16] {
@@ -52,7 +54,13 @@ pub fn all(ops: CubeOps<Cuda>) {
     }
     rest(&on);
     assert!(pollster::block_on(ops.read_bandwidth()).unwrap() > 0.0);
+    let cores = ops.with_tensor_cores();
+    let on = On(&cores);
+    for dtype in [Dtype::F16, Dtype::Q8, Dtype::Q4] {
+        linear(&on, dtype, [1, 17, 33]);
+    }
     // Gate and up apart.
+    let ops = device();
     let ops = ops.in_pieces(1000);
     let on = On(&ops);
     let weight = on.weight(Dtype::F32).unwrap();
@@ -61,11 +69,11 @@ pub fn all(ops: CubeOps<Cuda>) {
     read(&on, gated.unwrap()).unwrap();
 }
 
-fn linear(on: &On<'_>, dtype: Dtype) {
+fn linear(on: &On<'_>, dtype: Dtype, rows: [usize; 3]) {
     let weight = on.weight(dtype).unwrap();
     let norm = on.norm(3, INPUTS);
     let bias = Some(on.vector(2, OUTPUTS));
-    for rows in [1, 4, 9] {
+    for rows in rows {
         let x = on.matrix(4, rows, INPUTS);
         read(on, on.0.embed(&weight, &vec![0; rows]).unwrap()).unwrap();
         for bias in [None, bias.clone()] {

@@ -1,0 +1,69 @@
+//! Linear layers on tensor cores.
+
+use cubecl::prelude::*;
+use cubecl::server::{KernelArguments, MetadataBindingInfo};
+use eaglet_core::error::{Error, Result};
+
+use super::linear::Buffers;
+use crate::cube::CubeOps;
+use crate::cube::linear::Finish;
+use crate::cube::tensor_cores::{Sizes, Variant};
+use crate::cube::tensors::Kind;
+
+/// Tiles of 16 rows that one workgroup takes on.
+const TILES: [usize; 3] = [1, 2, 4];
+
+impl<K: Kind> CubeOps<K> {
+    /// One dispatch for each part of the weight, of f16 numbers or scales.
+    pub(super) fn on_tensor_cores(&self, on: &Buffers<'_, K>, rows: usize) -> Result<()> {
+        let (layer, weight) = (on.layer, on.layer.weight);
+        let gate = layer.finish == Finish::Gate;
+        let enough = |&tiles: &usize| 16 * tiles >= rows;
+        let variant = Variant {
+            storage: weight.storage,
+            tiles: TILES.into_iter().find(enough).unwrap_or(TILES[2]),
+            norm: on.norm.is_some(),
+            bias: on.bias.is_some(),
+            residual: on.residual.is_some(),
+            gate,
+        };
+        let streams = if gate { 2 } else { 1 };
+        for part in &weight.parts {
+            let kernel = K::tensor_cores(variant)
+                .ok_or_else(|| Error::Device("this device has no tensor cores".into()))?;
+            let sizes = Sizes {
+                rows,
+                inputs: weight.inputs,
+                outputs: part.outputs,
+                first: part.first,
+                width: weight.outputs / streams,
+                epsilon: layer.norm.map_or(0.0, |norm| norm.epsilon),
+            };
+            let tiles = rows.div_ceil(variant.rows()) as u32;
+            let groups = (part.outputs / streams).div_ceil(variant.results()) as u32;
+            let x = &on.x;
+            // What the kernel does without may be any buffer.
+            let buffers = [
+                &x.handle,
+                &on.norm.as_ref().unwrap_or(x).handle,
+                &part.packets,
+                part.scales.as_ref().unwrap_or(&part.packets),
+                &on.bias.as_ref().unwrap_or(x).handle,
+                &on.residual.as_ref().unwrap_or(x).handle,
+                &on.y.handle,
+            ];
+            let buffers = buffers.map(|handle| handle.clone().binding()).into();
+            let words = sizes.words();
+            // All of them are the argument itself; none is a buffer's shape.
+            let info = MetadataBindingInfo {
+                dynamic_metadata_offset: words.len(),
+                data: words,
+            };
+            let arguments = KernelArguments::new().with_buffers(buffers).with_info(info);
+            self.gpu.count_dispatches(1);
+            let count = CubeCount::new_2d(tiles, groups);
+            self.gpu.client.launch(kernel, count, arguments);
+        }
+        Ok(())
+    }
+}

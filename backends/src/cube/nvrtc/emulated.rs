@@ -1,0 +1,141 @@
+//! Kernels in CUDA C++ that are compiled for the host, and so run: see `emulator.hpp`.
+
+use std::path::Path;
+use std::process::Command;
+
+use burn::tensor::Tensor;
+use eaglet_core::error::Result;
+use eaglet_core::ops::{Linear, Weight};
+use eaglet_core::weights::Dtype;
+
+use super::device;
+use crate::cpu::CpuOps;
+use crate::cube::decode::Storage;
+use crate::cube::tensor_cores::Variant;
+use crate::open::On;
+
+const INPUTS: usize = 96;
+const OUTPUTS: usize = 44;
+
+/// What is computed in the tests; the compiler sees every variant elsewhere.
+const LAYERS: [(&str, Run); 3] = [
+    ("with a norm and a bias", |on, weight, x, _| {
+        let linear = Linear {
+            weight: weight.clone(),
+            bias: Some(on.vector(2, OUTPUTS)),
+        };
+        on.0.norm_linear(x, Some(&on.norm(3, INPUTS)), &linear)
+    }),
+    ("with a residual", |on, weight, x, residual| {
+        on.0.linear_add(x, &weight.clone().into(), residual)
+    }),
+    ("gated", |on, weight, x, _| {
+        on.0.norm_gate_up(x, &on.norm(3, INPUTS), weight)
+    }),
+];
+
+type Run = fn(&On<'_>, &Weight, &Tensor<2>, Tensor<2>) -> Result<Tensor<2>>;
+
+/// Compiles for the host what those layers are made of, two at a time.
+pub fn build(folder: &Path) {
+    let mut variants = Vec::new();
+    for storage in [Storage::Float, Storage::Q8, Storage::Q4] {
+        for tiles in [1, 2, 4] {
+            let plain = Variant {
+                storage,
+                tiles,
+                norm: false,
+                bias: false,
+                residual: false,
+                gate: false,
+            };
+            let (norm, bias, residual, gate) = (true, true, true, true);
+            variants.push(Variant {
+                norm,
+                bias,
+                ..plain
+            });
+            variants.push(Variant { residual, ..plain });
+            variants.push(Variant {
+                norm,
+                gate,
+                ..plain
+            });
+        }
+    }
+    std::thread::scope(|scope| {
+        for half in variants.chunks(variants.len().div_ceil(2)) {
+            scope.spawn(move || half.iter().for_each(|&variant| compile(variant, folder)));
+        }
+    });
+}
+
+fn compile(variant: Variant, folder: &Path) {
+    let emulator = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cube/nvrtc/emulator.hpp");
+    let entry = variant.entry();
+    let text = folder.join(format!("{entry}.cpp"));
+    std::fs::write(&text, variant.source() + "\nEMULATE(KERNEL)\n").unwrap();
+    let compiled = Command::new("g++")
+        .args(["-std=c++20", "-O1", "-ffp-contract=off", "-shared", "-fPIC"])
+        .args(["-w", "-DEMULATED", "-include", emulator])
+        .arg(text)
+        .arg("-o")
+        .arg(folder.join(format!("{entry}.so")))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "{entry}: {said}");
+}
+
+/// Tensor cores compute what the processor does, and the same bits for a row whatever
+/// company it has.
+pub fn layers() {
+    let reference = CpuOps::new(1);
+    let host = On(&reference);
+    let whole = device().with_tensor_cores();
+    let pieces = device().with_tensor_cores().in_pieces(1000);
+    for dtype in [Dtype::F16, Dtype::Q8, Dtype::Q4] {
+        let known = host.exact(dtype).unwrap();
+        for (name, run) in LAYERS {
+            let of = |on: &On<'_>, weight: &Weight, x: Tensor<2>, residual: Tensor<2>| {
+                let y = run(on, weight, &x, residual).unwrap();
+                pollster::block_on(on.read(y)).unwrap()
+            };
+            // Burn would have its own kernels bring rows together, which do not run here.
+            let there = |seed: u64, rows: usize, cols: usize| {
+                let values: Vec<f32> = host.matrix(seed, rows, cols).to_data().iter().collect();
+                whole.from_host(&values, rows).unwrap()
+            };
+            let on_device = |on: &On<'_>, weight: &Weight, rows: usize| {
+                of(on, weight, there(4, rows, INPUTS), there(5, rows, OUTPUTS))
+            };
+            let (x, residual) = (host.matrix(4, 40, INPUTS), host.matrix(5, 40, OUTPUTS));
+            let expected = of(&host, &known, x, residual);
+            let size = expected.iter().fold(0f32, |most, v| most.max(v.abs()));
+            let row = expected.len() / 40;
+            let on = On(&whole);
+            let weight = on.weight(dtype).unwrap();
+            let together = on_device(&on, &weight, 40);
+            for (at, (found, known)) in together.iter().zip(&expected).enumerate() {
+                let off = (found - known).abs();
+                assert!(
+                    off <= 3e-6 * size,
+                    "{dtype} {name}, {at}: {found}, not {known}"
+                );
+            }
+            for rows in [1, 9, 17, 33] {
+                let found = on_device(&on, &weight, rows);
+                assert!(
+                    found == together[..rows * row],
+                    "{dtype} {name}: {rows} rows"
+                );
+            }
+            // Cut along the outputs; gates are taken apart then.
+            let on = On(&pieces);
+            let cut = on_device(&on, &on.weight(dtype).unwrap(), 3);
+            if name != "gated" {
+                assert!(cut == together[..3 * row], "{dtype} {name} in pieces");
+            }
+        }
+    }
+}
