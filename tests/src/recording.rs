@@ -101,8 +101,8 @@ pub fn shapings() -> Vec<Shaping> {
     all
 }
 
-/// Asserts that a head's trees are the same whether the host looks at each level, which it
-/// does where passes have a price, or the device goes down by itself.
+/// Asserts that a head's trees are the same whether the host looks at each level, as it is told
+/// to where passes have a price, or the device goes down by itself.
 pub fn look_at_each_level_or_not(
     target: &Arc<Transformer>,
     kind: Kind,
@@ -112,6 +112,7 @@ pub fn look_at_each_level_or_not(
     let trees = |price, nodes| {
         let head = TinyHead::random(kind, 5).load(target, Dtype::F32);
         let drafter = Eagle::new("eagle", head, target, shaping.clone()).unwrap();
+        let drafter = drafter.looking(true);
         let budget = (price, nodes);
         recorded(target, Box::new(drafter), &[1, 2, 3, 4], 40, 0, budget).take()
     };

@@ -53,14 +53,40 @@ pub fn embed<W: Numeric, S: Float>(
     }
 }
 
-/// Copies rows: `y` is `[chosen, width]` of `x`, `[rows, width]`.
+/// Up to eight numbers of rows below 256, in the launch itself.
+#[derive(Clone, Copy, Debug, CubeType, CubeLaunch)]
+pub struct Few {
+    /// The first four, a byte each.
+    pub first: u32,
+    /// The others.
+    pub others: u32,
+}
+
+/// Copies rows: `y` is `[chosen, width]` of `x`, `[rows, width]`. Which they are is in `chosen`
+/// or, if they are few, in `few`.
 #[cube(launch_unchecked)]
-pub fn select_rows(x: &[f32], chosen: &[u32], y: &mut [f32], count: usize, width: usize) {
+pub fn select_rows(
+    x: &[f32],
+    chosen: &[u32],
+    y: &mut [f32],
+    few: Few,
+    count: usize,
+    width: usize,
+    #[comptime] are_few: bool,
+) {
     let item = ABSOLUTE_POS;
     if item >= count * width {
         terminate!();
     }
-    y[item] = x[chosen[item / width] as usize * width + item % width];
+    let which = item / width;
+    let row = if comptime!(are_few) {
+        let four = select(which < 4, few.first, few.others);
+        (four >> (8 * (which as u32 % 4))) & 0xff
+    } else {
+        chosen[which]
+    };
+    let row = row as usize;
+    y[item] = x[row * width + item % width];
 }
 
 /// Sizes of a launch of [`copy_into`].

@@ -111,6 +111,10 @@ impl<K: Kind> Ops for CubeOps<K> {
         self.gpu.counters()
     }
 
+    fn reads_dearly(&self) -> bool {
+        true
+    }
+
     fn memory(&self) -> Option<u64> {
         let usage = self.gpu.client.memory_usage();
         usage.ok().map(|usage| usage.bytes_in_use)

@@ -100,6 +100,12 @@ pub trait Ops: Send + Sync {
         Counters::default()
     }
 
+    /// Whether to wait for a result costs more than a pass of a small network, so that work is
+    /// better queued than decided upon.
+    fn reads_dearly(&self) -> bool {
+        false
+    }
+
     /// Bytes of device memory in use; nothing where tensors lie in the host's memory.
     fn memory(&self) -> Option<u64> {
         None

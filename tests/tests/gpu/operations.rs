@@ -397,6 +397,32 @@ fn norms_and_chosen_rows_match_the_reference() {
 }
 
 #[test]
+fn chosen_rows_are_exact_however_they_are_told() {
+    let many: Vec<u32> = (0..300).rev().collect();
+    // Few and low enough for a launch, too high, too many.
+    let choices: [&[u32]; 5] = [
+        &[255],
+        &[7, 0, 255, 3, 1, 9, 9, 254],
+        &[0, 256],
+        &[5; 9],
+        &many,
+    ];
+    for gpu in gpus() {
+        for chosen in choices {
+            let run = |ops: &dyn Ops| {
+                let all = [(33, 5), (34, 64)].map(|(seed, width)| matrix(ops, seed, 300, width));
+                let found = ops.select_each(&all, chosen).unwrap();
+                found
+                    .into_iter()
+                    .map(|x| values(ops, x))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(run(&*gpu.ops), run(&reference()), "{} {chosen:?}", gpu.name);
+        }
+    }
+}
+
+#[test]
 fn joined_rows_are_exact() {
     for gpu in gpus() {
         let run = |ops: &dyn Ops| {

@@ -10,7 +10,7 @@ use half::f16;
 use super::whole;
 use crate::cube::CubeOps;
 use crate::cube::decode::Storage;
-use crate::cube::gather::{self, TableLaunch};
+use crate::cube::gather::{self, FewLaunch, TableLaunch};
 use crate::cube::rows::{FIELDS, TOKEN};
 use crate::cube::tensors::{Kind, arg};
 use crate::cube::weight::{Packed, Part};
@@ -22,6 +22,25 @@ struct Ids<'a> {
     stride: usize,
     /// The word of the first.
     at: usize,
+}
+
+/// The same rows as [`gather::Few`] holds them.
+fn few(chosen: &[u32]) -> Option<[u32; 2]> {
+    let mut bytes = [0; 8];
+    if chosen.len() > bytes.len() {
+        return None;
+    }
+    for (byte, &row) in bytes.iter_mut().zip(chosen) {
+        *byte = u8::try_from(row).ok()?;
+    }
+    let (first, others) = bytes.split_at(4);
+    let word = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |word, &byte| word << 8 | u32::from(byte))
+    };
+    Some([word(first), word(others)])
 }
 
 fn check(table: &Packed, tokens: &[u32]) -> Result<()> {
@@ -102,7 +121,8 @@ impl<K: Kind> CubeOps<K> {
         Ok(K::wrap(y))
     }
 
-    /// The chosen rows of tensors that have as many; they are told to the device once.
+    /// The chosen rows of tensors that have as many. Few are told in the launch itself: an
+    /// upload would cut what is queued in two.
     pub(in crate::cube) fn run_select(
         &self,
         all: &[&Tensor<2>],
@@ -112,7 +132,12 @@ impl<K: Kind> CubeOps<K> {
         if let Some(row) = chosen.iter().find(|&&row| row as usize >= rows) {
             return Err(Error::Device(format!("row {row} of {rows} was asked for")));
         }
-        let ids = self.gpu.upload(bytemuck::cast_slice(chosen))?;
+        let few = few(chosen);
+        let ids = match few {
+            Some(_) => None,
+            None => Some(self.gpu.upload(bytemuck::cast_slice(chosen))?),
+        };
+        let [first, others] = few.unwrap_or_default();
         let select = |x: &&Tensor<2>| {
             let width = x.dims()[1];
             let x = self.buffer(*x)?;
@@ -126,10 +151,12 @@ impl<K: Kind> CubeOps<K> {
                     count,
                     dim,
                     arg(&x),
-                    whole(&ids, 4),
+                    whole(ids.as_ref().unwrap_or(&x.handle), 4),
                     arg(&y),
+                    FewLaunch::new(first, others),
                     chosen.len(),
                     width,
+                    few.is_some(),
                 );
             }
             Ok(K::wrap(y))

@@ -128,6 +128,7 @@ fn rest(on: &On<'_>) {
     pollster::block_on(on.0.argmax(&logits)).unwrap();
     let found = on.0.candidates(&logits, 5).unwrap();
     levels(on, &found, &logits);
+    read(on, on.0.select(&on.matrix(22, 5, INPUTS), &[4; 9]).unwrap()).unwrap();
     let x = on.0.select(&on.matrix(22, 5, INPUTS), &[4, 0]).unwrap();
     let wide = on.0.concat(&[x.clone(), x.clone()], 1).unwrap();
     read(on, wide).unwrap();

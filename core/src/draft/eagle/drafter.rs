@@ -10,6 +10,7 @@ use burn::tensor::{DType, Tensor};
 
 use super::Head;
 use super::grow::grow;
+use super::promise::Promise;
 use super::waiting::Waiting;
 use crate::cache::{KvPool, Table};
 use crate::draft::fill::fill;
@@ -36,6 +37,10 @@ pub struct Eagle {
     pub(super) waiting: Waiting,
     /// Passes of the head for the last tree.
     pub(super) passes: usize,
+    /// Whether each level is looked at where passes have a price.
+    pub(super) looks: bool,
+    /// How deep trees are worth being where it is not.
+    pub(super) promise: Promise,
 }
 
 impl Eagle {
@@ -59,6 +64,7 @@ impl Eagle {
                 Shaping::Dynamic(growth) => (growth.top_k * growth.depth).max(growth.nodes),
                 Shaping::Static(shape) => shape.len(),
             };
+        let looks = !ops.reads_dearly();
         let cache = KvPool::new(&*ops, 1, slots, head.heads(), DType::F32)?;
         Ok(Self {
             name,
@@ -70,7 +76,17 @@ impl Eagle {
             pairs: Table::default(),
             waiting: Waiting::default(),
             passes: 0,
+            looks,
+            promise: Promise::default(),
         })
+    }
+
+    /// Looks at each level of a tree before the next one is drafted, where passes have a price,
+    /// or drafts as deep as trees were worth on average. The device decides otherwise.
+    #[must_use]
+    pub fn looking(mut self, looks: bool) -> Self {
+        self.looks = looks;
+        self
     }
 
     /// Pairs the waiting features with the tokens that followed them. Returns the output

@@ -17,6 +17,7 @@ mod load;
 mod names;
 mod open;
 mod probe;
+mod promise;
 mod queued;
 mod sampled;
 mod save;

@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 
 use super::drafter::{Eagle, chunks};
 use super::grow::grow;
+use super::promise::reach;
 use crate::draft::fill::fill;
 use crate::draft::{Budget, Candidates, Growth, Shaping};
 use crate::error::Result;
@@ -43,11 +44,13 @@ struct Expanded {
 }
 
 impl Eagle {
-    /// How the next tree is drafted; nothing where the host has to look at each level.
-    pub(super) fn plan(&self, budget: Budget) -> Option<Plan> {
-        // Where a level has a price it must be looked at before the next is run.
+    /// How the next tree is drafted; nothing where the host looks at each level.
+    pub(super) fn plan(&self, mut budget: Budget) -> Option<Plan> {
         if budget.price != 0.0 {
-            return None;
+            if self.looks {
+                return None;
+            }
+            budget.depth = self.promise.depth(budget.price, budget.depth);
         }
         let tokens = self.head.ids().map_or(self.vocab, |ids| ids.len());
         match (self.shaping.fixed(budget), &self.shaping) {
@@ -85,7 +88,13 @@ impl Eagle {
         let found = self.ops.read_candidates(found?).await?;
         let root = context.last().copied().unwrap_or_default();
         match &plan.shaping {
-            Planned::Shape { shape, order } => self.filled(shape, order, found, root, budget).await,
+            Planned::Shape { shape, order } => {
+                // All that there is was worth its price.
+                let whole = Budget::new(budget.nodes, budget.depth);
+                let tree = self.filled(shape, order, found, root, whole).await?;
+                self.promise.record_all(&tree);
+                Ok(tree)
+            }
             Planned::Growth(growth) => self.grown(*growth, found, root).await,
         }
     }
@@ -177,13 +186,16 @@ impl Eagle {
     }
 
     /// The tree that grew: the host's growth, with the device's candidates.
-    async fn grown(&self, growth: Growth, found: Vec<Candidates>, root: u32) -> Result<Tree> {
+    async fn grown(&mut self, growth: Growth, found: Vec<Candidates>, root: u32) -> Result<Tree> {
+        let mut promise = std::mem::take(&mut self.promise);
         let mut found = found.into_iter();
         let mut above = self.named(found.by_ref().take(1).collect());
         let first = above[0].clone();
         // The row of each node that was expanded, in its level.
         let mut rows = HashMap::from([(0, 0)]);
         let expand = async |tree: &Tree, frontier: &[usize]| {
+            let mass = frontier.iter().map(|&node| reach(tree, node)).sum();
+            promise.record(tree.depth(frontier[0]), mass);
             let chosen = found.next().unwrap_or_default();
             let level = self.named(found.by_ref().take(growth.top_k).collect());
             let row = |&node: &usize| {
@@ -201,7 +213,9 @@ impl Eagle {
             above = level;
             Ok(candidates)
         };
-        grow(root, first, growth, 0.0, expand).await
+        let tree = grow(root, first, growth, 0.0, expand).await;
+        self.promise = promise;
+        tree
     }
 }
 

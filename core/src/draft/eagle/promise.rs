@@ -1,0 +1,95 @@
+//! How deep a tree is worth drafting, foretold from the trees before.
+
+use crate::tree::Tree;
+
+/// How much of a new tree's mass counts for what is expected of the next.
+const NEW: f32 = 0.2;
+
+/// The mass of each level of trees: the chances that a head gave to the nodes that were
+/// expanded there, their ancestors' included, added up.
+///
+/// A host that looks at each level stops where the mass is below the price of a pass. Where to
+/// look costs more than a pass, what to draft is decided beforehand, by what levels are worth
+/// on average.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Promise {
+    /// Of levels 1, 2..
+    masses: Vec<f32>,
+}
+
+impl Promise {
+    /// The depth, of `deepest` at most, to which a tree is worth passes of some price.
+    pub fn depth(&self, price: f32, deepest: usize) -> usize {
+        let worth = (1..deepest).take_while(|&level| self.mass(level) >= price);
+        deepest.min(1 + worth.count())
+    }
+
+    /// What is expected of a level; deeper than ever seen, what the last two say.
+    fn mass(&self, level: usize) -> f32 {
+        let at = |level: usize| level.checked_sub(1).map_or(1.0, |at| self.masses[at]);
+        let known = self.masses.len();
+        if level <= known {
+            return at(level);
+        }
+        let fall = match known {
+            0 => 1.0, // Nothing is known: try.
+            _ => (at(known) / at(known - 1)).min(1.0),
+        };
+        at(known) * fall.powi((level - known) as i32)
+    }
+
+    /// Takes note of all levels of a tree whose nodes were not chosen.
+    pub fn record_all(&mut self, tree: &Tree) {
+        for level in 1..tree.height() {
+            let nodes = (1..tree.len()).filter(|&node| tree.depth(node) == level);
+            let expanded = nodes.filter(|&node| tree.children(node).next().is_some());
+            self.record(level, expanded.map(|node| reach(tree, node)).sum());
+        }
+    }
+
+    /// Takes note of a level of a tree.
+    pub fn record(&mut self, level: usize, mass: f32) {
+        if !mass.is_finite() {
+            return;
+        }
+        let deepest = self.masses.len();
+        match self.masses.get_mut(level - 1) {
+            Some(known) => *known += NEW * (mass - *known),
+            None if level == deepest + 1 => self.masses.push(mass),
+            None => {} // Levels come one after another.
+        }
+    }
+}
+
+/// The chance of a node, its ancestors' included.
+pub(super) fn reach(tree: &Tree, node: usize) -> f32 {
+    tree.path(node)
+        .into_iter()
+        .map(|node| tree.chance(node))
+        .product()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_as_deep_as_others_were_worth() {
+        let mut promise = Promise::default();
+        assert_eq!(promise.depth(0.5, 6), 6, "nothing is known");
+        for _ in 0..20 {
+            promise.record(1, 0.9);
+            promise.record(2, 0.6);
+        }
+        // 0.9, 0.6, then 0.4, 0.27..
+        let depths = [0.95, 0.7, 0.5, 0.3, 0.0].map(|price| promise.depth(price, 6));
+        assert_eq!(depths, [1, 2, 3, 4, 6]);
+        assert_eq!((promise.depth(0.5, 2), promise.depth(0.5, 0)), (2, 0));
+        // It believes what it sees, by and by.
+        promise.record(2, 0.0);
+        assert_eq!(promise.depth(0.5, 6), 2);
+        promise.record(1, f32::NAN);
+        promise.record(9, 1.0);
+        assert_eq!(promise.depth(0.7, 6), 2);
+    }
+}
