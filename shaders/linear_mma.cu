@@ -4,7 +4,8 @@
 // Compiled when a program runs, once for each variant; lines before this text say which:
 //   KERNEL    the name of the entry
 //   STORAGE   0: f16 numbers, 1: q8, 2: q4, in packets as backends/src/cube/decode.rs says
-//   TILES     tiles of 16 rows that a block of threads takes on: 1, 2 or 4
+//   TILES     tiles of 16 rows that a block of threads takes on: 1, 2, or 4, with which sums
+//             of 8 octets leave no registers to fetch weights ahead
 //   COLUMNS   octets, which are 8 sums side by side, that it makes for each row: 4 or 8
 //   NORM, BIAS, RESIDUAL, GATE   0 or 1: what comes before and after
 //

@@ -118,13 +118,14 @@ fn a_pass_that_is_repeated_is_counted_as_if_it_were_run() {
             let mut rows = Rows::default();
             rows.add_table(&table);
             rows.push(0, 0, 0, 1, &[]);
-            let mut pass = || {
+            let mut pass = |_: &[Tensor<2>], rows: &mut [Rows<'_>]| {
                 runs += 1;
-                ops.stage(&rows)?;
+                ops.stage(&rows[0])?;
                 let wide = ops.concat(&[x.clone(), x.clone()], 1)?;
                 Ok(vec![ops.concat(&[wide.clone(), wide.clone(), wide], 0)?])
             };
-            ops.repeat(&mut recorded, &rows, &mut pass).unwrap();
+            ops.repeat(&mut recorded, &[], &mut [rows], &mut pass)
+                .unwrap();
         }
         let asked = ops.counters() - before;
         // Seven, and the two that make a recording, of which only one is run.

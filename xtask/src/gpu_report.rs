@@ -40,7 +40,7 @@ macro_rules! report {
             },
             Step {
                 name: "suite",
-                cargo: "test --release --locked --package eaglet-tests --test gpu --test gpu_cost -- --nocapture",
+                cargo: "test --release --locked --package eaglet-tests --test gpu --test gpu_cost -- --nocapture --test-threads=1",
                 needs: &[],
             },
             Step {
@@ -102,7 +102,7 @@ static WITHOUT_TENSOR_CORES: &[Step] = &[
 static SANITIZER: Step = Step {
     name: "compute-sanitizer",
     cargo: "--config target.'cfg(all())'.runner=['compute-sanitizer','--error-exitcode','1'] test \
-            --release --locked --package eaglet-tests --test gpu -- operations recordings",
+            --release --locked --package eaglet-tests --test gpu -- operations recordings --test-threads=1",
     needs: &[],
 };
 

@@ -31,6 +31,8 @@ pub struct Limits {
     pub software: bool,
     /// Whether linear layers run on NVIDIA's tensor cores.
     pub tensor_cores: bool,
+    /// Whether passes that come often are recorded.
+    pub records: bool,
 }
 
 /// What went wrong on a device behind the back of whoever queued it.
@@ -121,6 +123,8 @@ pub struct Gpu<R: CubeRuntime> {
     readbacks: AtomicU64,
     /// Caches that were copied because somebody else held them.
     moves: AtomicU64,
+    /// Operations that were left to burn's own kernels.
+    fallbacks: AtomicU64,
 }
 
 impl<R: CubeRuntime> Gpu<R> {
@@ -144,6 +148,7 @@ impl<R: CubeRuntime> Gpu<R> {
             piece: binding,
             software,
             tensor_cores: false,
+            records: true,
         };
         Self {
             client,
@@ -154,6 +159,7 @@ impl<R: CubeRuntime> Gpu<R> {
             uploads: AtomicU64::new(0),
             readbacks: AtomicU64::new(0),
             moves: AtomicU64::new(0),
+            fallbacks: AtomicU64::new(0),
         }
     }
 
@@ -300,6 +306,16 @@ impl<R: CubeRuntime> Gpu<R> {
     /// How often that was.
     pub fn moves(&self) -> u64 {
         self.moves.load(Relaxed)
+    }
+
+    /// Notes an operation that burn's own kernels do, and what they upload for it.
+    pub fn count_fallback(&self) {
+        self.fallbacks.fetch_add(1, Relaxed);
+    }
+
+    /// How many there were.
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks.load(Relaxed)
     }
 
     /// What was counted since the device was opened.

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::{
-    Async, Counters, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Recorded, Reference,
-    Rotary, Rows, Weight, same_layout,
+    Async, Counters, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Pass, Recorded,
+    Reference, Rotary, Rows, Weight, same_layout,
 };
 use eaglet_core::weights::Matrix;
 
@@ -68,6 +68,13 @@ impl<K: Kind> CubeOps<K> {
         self
     }
 
+    /// The same operations, each pass launched anew.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn without_recordings(mut self) -> Self {
+        self.gpu.limits.records = false;
+        self
+    }
+
     /// The same operations, with weights cut into pieces of at most `bytes`.
     #[cfg(test)]
     pub(crate) fn in_pieces(mut self, bytes: usize) -> Self {
@@ -77,6 +84,7 @@ impl<K: Kind> CubeOps<K> {
 
     /// For what has no kernel here: head sizes that are not multiples of four.
     fn reference(&self) -> Reference {
+        self.gpu.count_fallback();
         Reference(self.device.clone())
     }
 
@@ -112,7 +120,8 @@ impl<K: Kind> Ops for CubeOps<K> {
     }
 
     fn reads_dearly(&self) -> bool {
-        true
+        // In a browser always: results come by way of another process.
+        !self.gpu.limits.software || cfg!(target_family = "wasm")
     }
 
     fn memory(&self) -> Option<u64> {
@@ -298,10 +307,11 @@ impl<K: Kind> Ops for CubeOps<K> {
     fn repeat(
         &self,
         recorded: &mut Recorded,
-        rows: &Rows<'_>,
-        pass: &mut dyn FnMut() -> Result<Vec<Tensor<2>>>,
+        inputs: &[Tensor<2>],
+        rows: &mut [Rows<'_>],
+        pass: &mut Pass<'_>,
     ) -> Result<Vec<Tensor<2>>> {
-        self.run_repeat(recorded.of(), rows, pass)
+        self.run_repeat(recorded.of(), inputs, rows, pass)
     }
 
     fn read(&self, x: Tensor<2>) -> Async<'_, Vec<f32>> {

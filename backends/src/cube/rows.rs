@@ -38,12 +38,19 @@ impl Staged {
     /// # Errors
     /// Rows see slots that they do not name, or the device takes no buffer of that size.
     pub fn new<R: CubeRuntime>(gpu: &Gpu<R>, rows: &Rows<'_>) -> Result<Self> {
-        let words = Self::words(rows)?;
-        let buffer = gpu.upload(bytemuck::cast_slice(&words))?;
-        Ok(Self::around(buffer, rows, &words))
+        Self::of(gpu, rows, &Self::words(rows)?)
     }
 
-    /// The same of [`Staged::words`] and a buffer that begins with them.
+    /// The same of [`Staged::words`].
+    ///
+    /// # Errors
+    /// The device takes no buffer of that size.
+    pub fn of<R: CubeRuntime>(gpu: &Gpu<R>, rows: &Rows<'_>, words: &[u32]) -> Result<Self> {
+        let buffer = gpu.upload(bytemuck::cast_slice(words))?;
+        Ok(Self::around(buffer, rows, words))
+    }
+
+    /// The same around a buffer that begins with those words.
     pub fn around(buffer: Handle, rows: &Rows<'_>, words: &[u32]) -> Self {
         let seen = &words[rows.len() * FIELDS..];
         Self {

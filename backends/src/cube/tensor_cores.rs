@@ -11,7 +11,7 @@ const WARPS: u32 = 8;
 pub struct Variant {
     /// How weights are read; numbers are f16.
     pub storage: Storage,
-    /// Tiles of 16 rows: 1, 2 or 4.
+    /// Tiles of 16 rows: 1 or 2.
     pub tiles: usize,
     /// Whether `x` goes through an RMS norm first.
     pub norm: bool,
@@ -34,10 +34,9 @@ impl Variant {
         8 * self.columns() / if self.gate { 2 } else { 1 }
     }
 
-    /// Octets of sums: 8, so that rows are read seldom, but for a single tile, which wants
-    /// many workgroups, and for four, whose sums would not fit in registers.
+    /// Octets of sums. Few rows want many workgroups, many rows to be read seldom.
     fn columns(self) -> usize {
-        if self.tiles == 2 { 8 } else { 4 }
+        4 * self.tiles
     }
 
     /// The kernel's name, which says all of it.

@@ -20,15 +20,19 @@ pub fn list() -> Result<Vec<Found>> {
     (0..count()?).map(found).collect()
 }
 
-/// Opens a device, by its place in [`list`], with linear layers on its tensor cores or not.
-pub fn open(index: usize, tensor_cores: bool) -> Result<Backend> {
+/// Set, linear layers use no tensor cores: they add in another order there.
+const NO_TENSOR_CORES: &str = "EAGLET_NO_TENSOR_CORES";
+
+/// Opens a device, by its place in [`list`]; if `cautious`, without what is NVIDIA's own:
+/// tensor cores and graphs.
+pub fn open(index: usize, cautious: bool) -> Result<Backend> {
     let count = count()?;
     if index >= count {
         return Err(Error::Invalid(format!(
             "this machine has {count} of its kind, counted from 0; see `eaglet devices`"
         )));
     }
-    let found = found(index)?;
+    let mut found = found(index)?;
     let (major, minor) = capability(handle(index)?)?;
     if (major, minor) < OLDEST {
         return Err(Error::Invalid(format!(
@@ -54,8 +58,11 @@ pub fn open(index: usize, tensor_cores: bool) -> Result<Backend> {
         ));
     }
     let mut ops = CubeOps::<Cuda>::new(CudaDevice::new(index), false, Fault::default());
-    if tensor_cores {
+    if cautious {
+        ops = ops.without_recordings();
+    } else if !super::is_set(NO_TENSOR_CORES) {
         ops = ops.with_tensor_cores();
+        found.details += ", tensor cores";
     }
     Ok(backend(DeviceSpec::Cuda(index), &found, ops))
 }

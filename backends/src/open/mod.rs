@@ -188,6 +188,16 @@ fn faster(bandwidth: f64, cpu: f64) -> Result<()> {
     }
 }
 
+/// Set, GPUs launch each pass anew.
+#[cfg(all(feature = "cube", not(target_family = "wasm")))]
+const NO_RECORDINGS: &str = "EAGLET_NO_RECORDINGS";
+
+/// Whether the environment says yes.
+#[cfg(all(feature = "cube", not(target_family = "wasm")))]
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value != "0")
+}
+
 /// An opened GPU.
 #[cfg(all(feature = "cube", not(target_family = "wasm")))]
 fn backend<K: crate::cube::Kind>(
@@ -195,7 +205,10 @@ fn backend<K: crate::cube::Kind>(
     found: &Found,
     ops: crate::cube::CubeOps<K>,
 ) -> Backend {
-    let ops = Arc::new(ops);
+    let ops = Arc::new(match is_set(NO_RECORDINGS) {
+        true => ops.without_recordings(),
+        false => ops,
+    });
     let read = ops.clone();
     Backend {
         name: spec.to_string(),
@@ -242,23 +255,16 @@ fn open_cpu(threads: Option<usize>) -> Backend {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Backend> {
-    let open = |tensor_cores| contained(|| cuda::open(index, tensor_cores).and_then(proven));
-    if std::env::var_os(NO_TENSOR_CORES).is_some_and(|value| value != "0") {
-        return open(false);
-    }
-    // A device that only its tensor cores fail is a device.
-    open(true).or_else(|fault| match open(false) {
+    let open = |cautious| contained(|| cuda::open(index, cautious).and_then(proven));
+    // A device that only its tensor cores or its graphs fail is a device.
+    open(false).or_else(|fault| match open(true) {
         Ok(backend) => Ok(Backend {
-            skipped: vec![format!("its tensor cores: {fault}")],
+            skipped: vec![format!("its tensor cores and graphs: {fault}")],
             ..backend
         }),
         Err(_) => Err(fault),
     })
 }
-
-/// Set, linear layers of NVIDIA GPUs use no tensor cores: they add in another order there.
-#[cfg(feature = "cuda")]
-const NO_TENSOR_CORES: &str = "EAGLET_NO_TENSOR_CORES";
 
 #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
 fn open_wgpu(index: usize) -> Result<Backend> {

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::error::{Error, Result};
-use eaglet_core::ops::{HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight};
+use eaglet_core::ops::{
+    HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Recorded, Rotary, Rows, Weight,
+};
 use eaglet_core::sample::uniform;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
 
@@ -44,6 +46,7 @@ pub async fn self_test(ops: &dyn Ops) -> Result<()> {
         }
     }
     choices(ops, &reference).await?;
+    repetitions(ops).await?;
     oddities(ops).await
 }
 
@@ -270,6 +273,31 @@ async fn choices(ops: &dyn Ops, reference: &dyn Ops) -> Result<()> {
         on.read(ops.norm(&x, &on.norm(23, INPUTS))?).await
     };
     compare("a norm", &pick(ops).await?, &pick(reference).await?)
+}
+
+/// Passes that come so often that they may be recorded, each with rows and inputs of its own.
+async fn repetitions(ops: &dyn Ops) -> Result<()> {
+    let on = On(ops);
+    let (table, norm) = (on.weight(Dtype::F32)?, on.norm(3, INPUTS));
+    let mut recorded = Recorded::default();
+    for round in 0..12 {
+        let token = round * 7 % OUTPUTS as u32;
+        let input = on.matrix(30 + u64::from(round), 1, INPUTS);
+        let both = ops.concat(&[ops.embed(&table, &[token])?, input.clone()], 0)?;
+        let known = on.read(ops.norm(&both, &norm)?).await?;
+        let mut rows = Rows::default();
+        let sequence = rows.add_table(&[0]);
+        rows.push(token, 0, sequence, 1, &[]);
+        let mut pass = |inputs: &[Tensor<2>], rows: &mut [Rows<'_>]| {
+            let embedded = ops.embed_rows(&table, &rows[0])?;
+            let both = ops.concat(&[embedded, inputs[0].clone()], 0)?;
+            Ok(vec![ops.norm(&both, &norm)?])
+        };
+        let found = ops.repeat(&mut recorded, &[input], &mut [rows], &mut pass)?;
+        let found = on.read(found[0].clone()).await?;
+        same_bits("a pass that is repeated", &found, &known)?;
+    }
+    Ok(())
 }
 
 /// Equal values, of which the lowest index comes first, and one that is not a number.

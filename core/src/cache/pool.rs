@@ -4,11 +4,12 @@ use burn::tensor::DType;
 
 use super::Table;
 use crate::error::{Error, Result};
-use crate::ops::{Heads, KvLayer, Ops};
+use crate::ops::{Heads, KvLayer, Ops, Recorded};
 
 /// Keys and values of every layer for a fixed number of slots, allocated once.
 pub struct KvPool {
     layers: Vec<KvLayer>,
+    recorded: Recorded,
     free: Vec<u32>,
     slots: usize,
 }
@@ -28,6 +29,7 @@ impl KvPool {
         let layers = (0..layers).map(|_| ops.kv_layer(slots, heads, dtype));
         Ok(Self {
             layers: layers.collect::<Result<_>>()?,
+            recorded: Recorded::default(),
             // Taken from the end: low slots first, so that a sequence alone is contiguous.
             free: (0..slots as u32).rev().collect(),
             slots,
@@ -37,6 +39,17 @@ impl KvPool {
     /// One layer's keys and values.
     pub fn layer(&mut self, index: usize) -> &mut KvLayer {
         &mut self.layers[index]
+    }
+
+    /// Takes out what a device recorded of passes over these layers, for
+    /// [`Ops::repeat`]; to be put back with [`KvPool::keep`].
+    pub fn take_recorded(&mut self) -> Recorded {
+        std::mem::take(&mut self.recorded)
+    }
+
+    /// Keeps what was recorded until the next pass. Without it nothing is known of passes.
+    pub fn keep(&mut self, recorded: Recorded) {
+        self.recorded = recorded;
     }
 
     /// Slots in all.

@@ -47,7 +47,8 @@ pub struct Budget {
     pub depth: usize,
     /// What the chances that a drafter gives to nodes (their ancestors' included) must add
     /// up to for another level below them to be worth a pass: [`Budget::cost`], corrected by
-    /// how far its chances are to be believed. 0 where everything is to be drafted.
+    /// how far its chances are to be believed. 0 where everything is to be drafted. On devices
+    /// where to look costs more than a pass, levels are worth what they were on average.
     pub price: f32,
     /// What a further pass of the drafter costs, in tokens; 0 likewise.
     pub cost: f32,
@@ -73,7 +74,8 @@ pub struct Observation<'a> {
     pub tokens: &'a [u32],
     /// The position of the first of them.
     pub position: usize,
-    /// The target's features of a forward pass.
+    /// The target's features of a forward pass. The next pass may overwrite them: what is to
+    /// be kept has to be copied (see [`Features::rows`]).
     pub features: &'a Features,
     /// Which row of the features belongs to each token.
     pub rows: &'a [u32],

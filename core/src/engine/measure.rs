@@ -84,7 +84,7 @@ impl Session {
         let rows = chain(&[], &slots);
         let features = self.target.forward(&rows, &mut self.pool, &self.taps);
         self.pool.release(slots.iter().copied());
-        // As good as free, but looked at level by level, as in rounds that are sized.
+        // As good as free, but drafted as in rounds that are sized.
         let mut budget = Budget::new(sequence.options.budget.nodes, SEEN);
         budget.price = f32::MIN_POSITIVE;
         let drafter = &mut sequence.options.drafter;

@@ -56,6 +56,8 @@ impl Session {
         let (verdicts, features, verify) = match self.verify(&shares, watch).await {
             Ok(verified) => verified,
             Err(error) => {
+                // What it was recorded with may be what failed.
+                self.pool.take_recorded();
                 self.pool
                     .release(shares.iter().flat_map(|share| &share.slots).copied());
                 return Err(error);
@@ -145,8 +147,7 @@ impl Session {
         let start = Instant::now();
         let rows = rows(shares, &self.sequences);
         let count = rows.len();
-        let (target, pool) = (&self.target, &mut self.pool);
-        let (features, logits) = target.repeat(&mut self.recorded, &rows, pool, &self.taps)?;
+        let (features, logits) = self.target.repeat(rows, &mut self.pool, &self.taps)?;
         let mut draws = self.draws(logits, watch.wants_logits()).await?;
         let time = start.elapsed();
         self.costs.record(count, time);

@@ -10,7 +10,6 @@ use super::worth::Worth;
 use crate::cache::KvPool;
 use crate::error::{Error, Result};
 use crate::model::Transformer;
-use crate::ops::Recorded;
 use crate::sample::Sampling;
 use crate::weights::Dtype;
 
@@ -29,8 +28,6 @@ pub struct Session {
     pub(super) pool: KvPool,
     pub(super) sequences: Vec<Sequence>,
     pub(super) taps: Vec<usize>,
-    /// Rounds' passes with these taps.
-    pub(super) recorded: Recorded,
     pub(super) context: usize,
     pub(super) costs: Costs,
     pub(super) worth: Worth,
@@ -62,7 +59,6 @@ impl Session {
             pool,
             sequences: Vec::new(),
             taps: Vec::new(),
-            recorded: Recorded::default(),
             context,
             costs: Costs::default(),
             worth: Worth::default(),
@@ -125,7 +121,8 @@ impl Session {
         taps.sort_unstable();
         taps.dedup();
         if taps != self.taps {
-            (self.taps, self.recorded) = (taps, Recorded::default());
+            self.taps = taps;
+            self.pool.take_recorded();
         }
     }
 

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::ModelConfig;
 use crate::cache::KvPool;
 use crate::error::{Error, Result};
-use crate::ops::{HeadNorms, Linear, Norm, Ops, Recorded, Rotary, Rows, Weight};
+use crate::ops::{HeadNorms, Linear, Norm, Ops, Rotary, Rows, Weight};
 use crate::weights::Dtype;
 
 /// A decoder of the LLaMA family, its weights packed for one device.
@@ -146,27 +146,30 @@ impl Transformer {
     }
 
     /// [`Transformer::forward`] and [`Transformer::logits`], repeated from what the device
-    /// recorded where it can: always with the same cache and taps for one `recorded`. Both are
-    /// to be used before the next pass, which may overwrite them.
+    /// recorded where it can: always with the same taps for one cache, unless
+    /// [`KvPool::take_recorded`] was called in between. Both are to be used before the next
+    /// pass, which may overwrite them. After an error nothing is recorded.
     ///
     /// # Errors
     /// As [`Transformer::forward`].
     pub fn repeat(
         &self,
-        recorded: &mut Recorded,
-        rows: &Rows<'_>,
+        rows: Rows<'_>,
         cache: &mut KvPool,
         taps: &[usize],
     ) -> Result<(Features, Tensor<2>)> {
         // A recording does not look.
-        self.check(rows)?;
-        let mut pass = || {
-            let Features { last, mut taps } = self.forward(rows, cache, taps)?;
+        self.check(&rows)?;
+        let mut recorded = cache.take_recorded();
+        let mut pass = |_: &[Tensor<2>], rows: &mut [Rows<'_>]| {
+            let Features { last, mut taps } = self.forward(&rows[0], cache, taps)?;
             let logits = self.logits(&last)?;
             taps.extend([last, logits]);
             Ok(taps)
         };
-        let mut taps = self.ops.repeat(recorded, rows, &mut pass)?;
+        let ops = &self.ops;
+        let mut taps = ops.repeat(&mut recorded, &[], &mut [rows], &mut pass)?;
+        cache.keep(recorded);
         match (taps.pop(), taps.pop()) {
             (Some(logits), Some(last)) => Ok((Features { last, taps }, logits)),
             _ => Err(Error::Device("a pass left nothing behind".into())),

@@ -79,6 +79,9 @@ pub struct KvLayer {
     pub values: Tensor<3>,
 }
 
+/// What [`Ops::repeat`] runs: from inputs and rows to results.
+pub type Pass<'a> = dyn FnMut(&[Tensor<2>], &mut [Rows<'_>]) -> Result<Vec<Tensor<2>>> + 'a;
+
 /// A level of a tree that stays on the device, as another one goes on from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Level<'a> {
@@ -273,21 +276,22 @@ pub trait Ops: Send + Sync {
         reference::descend(level, chosen, ids, rows)
     }
 
-    /// Runs a pass over `rows`, which nothing else is to be uploaded for, or repeats what the
-    /// device recorded of an earlier one that it ran for the owner of `recorded`: always over
-    /// the same weights and caches, so that only the rows differ. What comes back may be
-    /// overwritten by the next pass.
+    /// Runs a pass over `inputs` and `rows`, which takes in nothing else, or repeats what the
+    /// device recorded of an earlier one that it ran for the owner of `recorded`: always with
+    /// the same weights and caches, and the same launches where shapes are the same. What
+    /// comes back may be overwritten by the next pass.
     ///
     /// # Errors
     /// Those of the pass.
     fn repeat(
         &self,
         recorded: &mut Recorded,
-        rows: &Rows<'_>,
-        pass: &mut dyn FnMut() -> Result<Vec<Tensor<2>>>,
+        inputs: &[Tensor<2>],
+        rows: &mut [Rows<'_>],
+        pass: &mut Pass<'_>,
     ) -> Result<Vec<Tensor<2>>> {
-        let _ = (recorded, rows);
-        pass()
+        let _ = recorded;
+        pass(inputs, rows)
     }
 
     /// All values, row-major, on the host. One readback.

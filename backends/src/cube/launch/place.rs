@@ -62,6 +62,26 @@ impl<K: Kind> CubeOps<K> {
         Ok(copy)
     }
 
+    /// A tensor's values put in the place of another's of its shape; without one, in a new one.
+    pub(in crate::cube) fn put(
+        &self,
+        from: &Tensor<2>,
+        to: Option<&Tensor<2>>,
+    ) -> Result<Tensor<2>> {
+        let from = self.buffer(from)?;
+        let Some(to) = to else {
+            return self.copied(&from).map(K::wrap);
+        };
+        let words = words(&from);
+        let all = To {
+            width: words,
+            stride: words,
+            first: 0,
+        };
+        self.place(&from, &self.buffer(to)?, all);
+        Ok(to.clone())
+    }
+
     /// A new tensor of zeros, a whole number of words.
     pub(in crate::cube) fn zeros(&self, shape: [usize; 3], dtype: DType) -> Result<Tensor<3>> {
         let y = empty(&self.gpu, shape, dtype)?;

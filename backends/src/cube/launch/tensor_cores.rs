@@ -10,8 +10,9 @@ use crate::cube::linear::Finish;
 use crate::cube::tensor_cores::{Sizes, Variant};
 use crate::cube::tensors::Kind;
 
-/// Tiles of 16 rows that one workgroup takes on.
-const TILES: [usize; 3] = [1, 2, 4];
+/// Tiles of 16 rows that one workgroup takes on. With four, sums leave no registers to fetch
+/// weights ahead; workgroups of other rows find them in the cache.
+const TILES: [usize; 2] = [1, 2];
 
 impl<K: Kind> CubeOps<K> {
     /// One dispatch for each part of the weight, of f16 numbers or scales.
@@ -21,7 +22,7 @@ impl<K: Kind> CubeOps<K> {
         let enough = |&tiles: &usize| 16 * tiles >= rows;
         let variant = Variant {
             storage: weight.storage,
-            tiles: TILES.into_iter().find(enough).unwrap_or(TILES[2]),
+            tiles: TILES.into_iter().find(enough).unwrap_or(TILES[1]),
             norm: on.norm.is_some(),
             bias: on.bias.is_some(),
             residual: on.residual.is_some(),

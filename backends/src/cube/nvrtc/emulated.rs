@@ -40,7 +40,7 @@ type Run = fn(&On<'_>, &Weight, &Tensor<2>, Tensor<2>) -> Result<Tensor<2>>;
 pub fn build(folder: &Path) {
     let mut variants = Vec::new();
     for storage in [Storage::Float, Storage::Q8, Storage::Q4] {
-        for tiles in [1, 2, 4] {
+        for tiles in [1, 2] {
             let plain = Variant {
                 storage,
                 tiles,

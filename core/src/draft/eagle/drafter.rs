@@ -11,7 +11,7 @@ use burn::tensor::{DType, Tensor};
 use super::Head;
 use super::grow::grow;
 use super::promise::Promise;
-use super::waiting::Waiting;
+use super::waiting::{self, Waiting};
 use crate::cache::{KvPool, Table};
 use crate::draft::fill::fill;
 use crate::draft::{Budget, Candidates, Drafter, Drawn, Observation, Shaping};
@@ -97,7 +97,11 @@ impl Eagle {
         let chunks = chunks(&self.pairs, &waiting, first);
         self.passes += chunks.len();
         let layer = self.cache.layer(0);
-        let output = waiting.run(&*self.head, &*self.ops, &chunks, layer);
+        let (head, ops) = (&*self.head, &*self.ops);
+        let output = waiting.take(head, ops).and_then(|taken| {
+            let taken = (&taken.tensors[..], taken.raw);
+            waiting::extend(taken, head, ops, &chunks, layer)
+        });
         if output.is_err() {
             self.unpair(first);
         }
@@ -107,6 +111,7 @@ impl Eagle {
     /// Commits pairs with the next tokens of the context. Returns the first of them.
     pub(super) fn pair(&mut self, context: &[u32], count: usize) -> Result<usize> {
         let first = self.pairs.len();
+        debug_assert!(context.len() > first + count, "every pair has its token");
         let slots = self.cache.reserve(count)?;
         for (&token, slot) in context[first + 1..].iter().zip(slots) {
             self.pairs.commit(token, slot);
@@ -351,6 +356,9 @@ impl Drafter for Eagle {
         let keep = len.saturating_sub(1);
         self.unpair(keep);
         self.waiting = Waiting::default();
+        if keep == 0 {
+            self.promise = Promise::default(); // Another text is worth other trees.
+        }
         keep
     }
 }

@@ -4,6 +4,11 @@ use crate::tree::Tree;
 
 /// How much of a new tree's mass counts for what is expected of the next.
 const NEW: f32 = 0.2;
+/// Every so many trees one is a level deeper than it is worth: what is not drafted is never
+/// seen to have become worth it.
+const TRY: usize = 12;
+/// Levels that are tried at once below those that were seen.
+const UNSEEN: usize = 4;
 
 /// The mass of each level of trees: the chances that a head gave to the nodes that were
 /// expanded there, their ancestors' included, added up.
@@ -15,13 +20,20 @@ const NEW: f32 = 0.2;
 pub(super) struct Promise {
     /// Of levels 1, 2..
     masses: Vec<f32>,
+    /// Trees so far.
+    trees: usize,
 }
 
 impl Promise {
     /// The depth, of `deepest` at most, to which a tree is worth passes of some price.
-    pub fn depth(&self, price: f32, deepest: usize) -> usize {
-        let worth = (1..deepest).take_while(|&level| self.mass(level) >= price);
-        deepest.min(1 + worth.count())
+    pub fn depth(&mut self, price: f32, deepest: usize) -> usize {
+        let levels = 1..deepest.min(self.masses.len() + UNSEEN + 1);
+        let worth = levels
+            .take_while(|&level| self.mass(level) >= price)
+            .count();
+        self.trees += 1;
+        let more = usize::from(self.trees.is_multiple_of(TRY));
+        deepest.min(1 + worth + more)
     }
 
     /// What is expected of a level; deeper than ever seen, what the last two say.
@@ -76,7 +88,12 @@ mod tests {
     #[test]
     fn a_tree_is_as_deep_as_others_were_worth() {
         let mut promise = Promise::default();
-        assert_eq!(promise.depth(0.5, 6), 6, "nothing is known");
+        assert_eq!(promise.depth(0.5, 4), 4, "nothing is known");
+        assert_eq!(
+            promise.depth(0.5, 99),
+            1 + UNSEEN,
+            "but not everything is tried"
+        );
         for _ in 0..20 {
             promise.record(1, 0.9);
             promise.record(2, 0.6);
@@ -91,5 +108,19 @@ mod tests {
         promise.record(1, f32::NAN);
         promise.record(9, 1.0);
         assert_eq!(promise.depth(0.7, 6), 2);
+    }
+
+    #[test]
+    fn a_level_that_was_not_worth_it_is_tried_again() {
+        let mut promise = Promise::default();
+        for _ in 0..20 {
+            promise.record(1, 0.1);
+        }
+        let depths: Vec<_> = (0..TRY).map(|_| promise.depth(0.5, 6)).collect();
+        assert_eq!(depths.iter().sum::<usize>(), TRY + 1);
+        for _ in 0..9 {
+            promise.record(1, 0.9);
+        }
+        assert!(promise.depth(0.5, 6) > 1);
     }
 }

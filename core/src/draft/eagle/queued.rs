@@ -9,13 +9,15 @@ use std::collections::HashMap;
 
 use burn::tensor::Tensor;
 
+use super::Head;
 use super::drafter::{Eagle, chunks};
 use super::grow::grow;
 use super::promise::reach;
+use super::waiting::{Taken, extend};
 use crate::draft::fill::fill;
 use crate::draft::{Budget, Candidates, Growth, Shaping};
 use crate::error::Result;
-use crate::ops::{Level, Rows, WIDEST};
+use crate::ops::{KvLayer, Level, Ops, Rows, WIDEST};
 use crate::tree::{Shape, Tree};
 
 /// What is known of a tree before it is drafted.
@@ -45,7 +47,7 @@ struct Expanded {
 
 impl Eagle {
     /// How the next tree is drafted; nothing where the host looks at each level.
-    pub(super) fn plan(&self, mut budget: Budget) -> Option<Plan> {
+    pub(super) fn plan(&mut self, mut budget: Budget) -> Option<Plan> {
         if budget.price != 0.0 {
             if self.looks {
                 return None;
@@ -85,7 +87,11 @@ impl Eagle {
             self.unpair(first);
         }
         self.cache.release(borrowed.into_iter());
-        let found = self.ops.read_candidates(found?).await?;
+        let read = self.ops.read_candidates(found?).await;
+        if read.is_err() {
+            self.cache.take_recorded(); // It may be what failed.
+        }
+        let found = read?;
         let root = context.last().copied().unwrap_or_default();
         match &plan.shaping {
             Planned::Shape { shape, order } => {
@@ -99,8 +105,8 @@ impl Eagle {
         }
     }
 
-    /// Queues the passes over what waits and over all levels. Returns all that is found: the
-    /// root's candidates, then each level's, after its choice where it made one.
+    /// Queues the passes over what waits and over all levels. Returns all that is found, as
+    /// [`go_down`] does.
     fn queue(
         &mut self,
         plan: &Plan,
@@ -119,50 +125,39 @@ impl Eagle {
             levels.push(placed(own, depth, self.pairs.slots()));
             slots = others;
         }
-        let places = |level: &Expanded| {
-            let places = level.places.as_deref();
-            places.map(|places| self.ops.places(places)).transpose()
-        };
-        // All that is taken in comes before all that is run.
-        let places = plan.levels.iter().map(places).collect::<Result<Vec<_>>>()?;
-        let chunks = chunks(&self.pairs, &waiting, first);
-        for rows in chunks.iter().chain(&levels) {
-            self.ops.stage(rows)?;
-        }
         let head = &*self.head;
+        let mut rows = chunks(&self.pairs, &waiting, first);
+        let parts = rows.len();
+        rows.extend(levels);
+        let Taken { mut tensors, raw } = waiting.take(head, &*self.ops)?;
+        let features = tensors.len();
+        for places in plan
+            .levels
+            .iter()
+            .filter_map(|level| level.places.as_deref())
+        {
+            tensors.push(self.ops.places(places)?);
+        }
+        let mut recorded = self.cache.take_recorded();
         let layer = self.cache.layer(0);
-        let mut outputs = waiting.run(head, &*self.ops, &chunks, layer)?;
-        let find = |outputs: &Tensor<2>| self.ops.candidates(&head.logits(outputs)?, plan.width);
-        let mut all = vec![find(&outputs)?];
-        let (mut found, mut above, mut scores) = (all[0].clone(), None, None);
-        for (rows, places) in levels.iter_mut().zip(places) {
-            let settled = places.is_some();
-            let chosen = match places {
-                Some(places) => places,
-                None => self.ops.frontier(&found, scores.as_ref())?,
-            };
-            let level = Level {
-                found: &found,
-                outputs: &outputs,
-                rows: above,
-            };
-            let ids = head.ids().map(|ids| ids.tensor());
-            let features = self.ops.descend(&level, &chosen, ids, rows)?;
-            let embedded = self.ops.embed_rows(head.embedding(), rows)?;
-            outputs = head.pass(&features, embedded, rows, layer)?;
-            found = find(&outputs)?;
-            if !settled {
-                all.push(chosen.clone());
-                scores = Some(chosen);
-            }
-            all.push(found.clone());
-            above = Some(&*rows);
-        }
-        self.passes += chunks.len() + plan.levels.len();
-        match &all[..] {
-            [only] => Ok(only.clone()),
-            all => self.ops.concat(all, 0),
-        }
+        let mut pass = |inputs: &[Tensor<2>], rows: &mut [Rows<'_>]| {
+            let (features, places) = inputs.split_at(features);
+            let (chunks, levels) = rows.split_at_mut(parts);
+            let first = extend((features, raw), head, &*self.ops, chunks, layer)?;
+            let all = go_down(head, &*self.ops, plan.width, first, places, levels, layer)?;
+            Ok(vec![all])
+        };
+        // Long prompts are taken in differently each time.
+        let found = match raw {
+            true => self
+                .ops
+                .repeat(&mut recorded, &tensors, &mut rows, &mut pass),
+            false => pass(&tensors, &mut rows),
+        };
+        let mut found = found?;
+        self.cache.keep(recorded);
+        self.passes += parts + plan.levels.len();
+        Ok(found.swap_remove(0))
     }
 
     /// The tree of a shape, from the candidates of its nodes in that order.
@@ -216,6 +211,52 @@ impl Eagle {
         let tree = grow(root, first, growth, 0.0, expand).await;
         self.promise = promise;
         tree
+    }
+}
+
+/// Expands levels below a root whose output is `outputs`, `[1, hidden]`, at places that are
+/// known or where candidates are likeliest. Returns all that is found: the root's candidates,
+/// then each level's, after its choice where it made one.
+fn go_down(
+    head: &dyn Head,
+    ops: &dyn Ops,
+    width: usize,
+    mut outputs: Tensor<2>,
+    places: &[Tensor<2>],
+    levels: &mut [Rows<'_>],
+    cache: &mut KvLayer,
+) -> Result<Tensor<2>> {
+    let find = |outputs: &Tensor<2>| ops.candidates(&head.logits(outputs)?, width);
+    let mut found = find(&outputs)?;
+    let mut all = vec![found.clone()];
+    let (mut above, mut scores) = (None, None);
+    let mut places = places.iter();
+    for rows in levels {
+        let known = places.next();
+        let chosen = match known {
+            Some(places) => places.clone(),
+            None => ops.frontier(&found, scores.as_ref())?,
+        };
+        let level = Level {
+            found: &found,
+            outputs: &outputs,
+            rows: above,
+        };
+        let ids = head.ids().map(|ids| ids.tensor());
+        let features = ops.descend(&level, &chosen, ids, rows)?;
+        let embedded = ops.embed_rows(head.embedding(), rows)?;
+        outputs = head.pass(&features, embedded, rows, cache)?;
+        found = find(&outputs)?;
+        if known.is_none() {
+            all.push(chosen.clone());
+            scores = Some(chosen);
+        }
+        all.push(found.clone());
+        above = Some(&*rows);
+    }
+    match &all[..] {
+        [only] => Ok(only.clone()),
+        all => ops.concat(all, 0),
     }
 }
 

@@ -27,7 +27,7 @@ impl Waiting {
         self.rows
     }
 
-    /// Rows of each part of it, as [`Waiting::run`] takes them.
+    /// Rows of each part of it, as a head runs them.
     pub fn chunks(&self) -> impl Iterator<Item = usize> {
         let raw = (self.raw_rows > 0).then_some(self.raw_rows);
         let fused = self.fused.iter().map(|fused| fused.dims()[0]);
@@ -93,27 +93,60 @@ impl Waiting {
         Ok(())
     }
 
-    /// Runs all of it through the head as `chunks`, which are rows for each part. Returns the
-    /// output of the last, `[1, hidden]`.
-    pub fn run(
-        mut self,
-        head: &dyn Head,
-        ops: &dyn Ops,
-        chunks: &[Rows<'_>],
-        cache: &mut KvLayer,
-    ) -> Result<Tensor<2>> {
+    /// All of it, for [`extend`].
+    pub fn take(mut self, head: &dyn Head, ops: &dyn Ops) -> Result<Taken> {
+        if self.fused.is_empty() {
+            let Features { last, taps } = joined(self.raw, ops)?.ok_or_else(nothing)?;
+            return Ok(Taken {
+                tensors: [vec![last], taps].concat(),
+                raw: true,
+            });
+        }
         self.fuse(head, ops)?;
-        let mut last = None;
-        for (rows, features) in chunks.iter().zip(&self.fused) {
-            let embedded = ops.embed_rows(head.embedding(), rows)?;
-            last = Some((head.pass(features, embedded, rows, cache)?, rows.len()));
-        }
-        match last {
-            Some((outputs, 1)) => Ok(outputs),
-            Some((outputs, rows)) => ops.select(&outputs, &[rows as u32 - 1]),
-            None => Err(Error::Invalid("a head has nothing to go on from".into())),
-        }
+        Ok(Taken {
+            tensors: self.fused,
+            raw: false,
+        })
     }
+}
+
+/// What waited.
+pub(super) struct Taken {
+    /// One part's last features and taps, or what was fused of each part.
+    pub tensors: Vec<Tensor<2>>,
+    /// Whether it is the former.
+    pub raw: bool,
+}
+
+/// Runs what was [`Taken`] through a head as `chunks`, which are rows for each part. Returns
+/// the output of the last row, `[1, hidden]`.
+pub(super) fn extend(
+    (tensors, raw): (&[Tensor<2>], bool),
+    head: &dyn Head,
+    ops: &dyn Ops,
+    chunks: &[Rows<'_>],
+    cache: &mut KvLayer,
+) -> Result<Tensor<2>> {
+    let parts = match tensors {
+        [last, taps @ ..] if raw => {
+            let (last, taps) = (last.clone(), taps.to_vec());
+            vec![head.fuse(&Features { last, taps })?]
+        }
+        fused => fused.to_vec(),
+    };
+    let mut last = None;
+    for (rows, features) in chunks.iter().zip(&parts) {
+        let embedded = ops.embed_rows(head.embedding(), rows)?;
+        last = Some((head.pass(features, embedded, rows, cache)?, rows.len()));
+    }
+    match last.ok_or_else(nothing)? {
+        (outputs, 1) => Ok(outputs),
+        (outputs, rows) => ops.select(&outputs, &[rows as u32 - 1]),
+    }
+}
+
+fn nothing() -> Error {
+    Error::Invalid("a head has nothing to go on from".into())
 }
 
 /// One after the other.
