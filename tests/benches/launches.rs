@@ -25,7 +25,7 @@ fn main() {
         println!("{}: {LAYERS} layers of next to nothing, q4", gpu.name);
         println!("  N   us a pass, run   repeated   dispatches");
         for rows in [1, 8] {
-            report(&gpu, rows);
+            report(gpu, rows);
         }
     }
 }

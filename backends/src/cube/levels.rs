@@ -96,7 +96,7 @@ pub struct Below {
 /// Gives rows, staged with their slots, the tokens of candidates and the paths of the rows
 /// `above` that these were found after; copies the outputs of those to `features`. `found` and
 /// `chosen` are pairs as [`frontier`] takes and leaves them. An invocation copies one value.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, clippy::manual_memcpy)] // Kernels have no slices.
 #[cube(launch_unchecked)]
 pub fn descend(
     found: &[f32],

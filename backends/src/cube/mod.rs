@@ -17,6 +17,7 @@ mod nvrtc;
 mod recordings;
 mod rotary;
 mod rows;
+#[cfg(feature = "cuda")]
 mod tensor_cores;
 mod tensors;
 mod weight;
@@ -291,7 +292,7 @@ impl<K: Kind> Ops for CubeOps<K> {
     }
 
     fn places(&self, places: &[u32]) -> Result<Tensor<2>> {
-        self.from_host(&eaglet_core::ops::levels::places(places), 1)
+        self.upload_rows(&eaglet_core::ops::levels::places(places), 1)
     }
 
     fn descend(

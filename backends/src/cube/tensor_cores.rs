@@ -40,7 +40,6 @@ impl Variant {
     }
 
     /// The kernel's name, which says all of it.
-    #[cfg(feature = "cuda")]
     pub fn entry(self) -> String {
         let marks = [
             (self.norm, "_norm"),
@@ -55,7 +54,6 @@ impl Variant {
     }
 
     /// What is compiled.
-    #[cfg(feature = "cuda")]
     pub fn source(self) -> String {
         let storage = match self.storage {
             Storage::Float => 0,
@@ -104,7 +102,6 @@ impl Sizes {
     }
 }
 
-#[cfg(feature = "cuda")]
 mod task {
     use cubecl::cuda::{CudaCompiler, CudaComputeKernel};
     use cubecl::ir::{ElemType, UIntKind, metadata::Info};

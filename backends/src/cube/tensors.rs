@@ -4,11 +4,13 @@
 use burn::tensor::{DType, Device, Shape, Tensor};
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::prelude::{BufferArg, Runtime};
-use cubecl::server::ComputeServer;
+use cubecl::prelude::BufferArg;
+#[cfg(feature = "cuda")]
+use cubecl::{prelude::Runtime, server::ComputeServer};
 use eaglet_core::error::{Error, Result};
 
 use super::gpu::Gpu;
+#[cfg(feature = "cuda")]
 use super::tensor_cores::Variant;
 
 /// One of burn's backends over CubeCL: what its tensors are made of.
@@ -28,12 +30,14 @@ pub trait Kind: Send + Sync + 'static {
     fn wrap<const D: usize>(tensor: CubeTensor<Self::Runtime>) -> Tensor<D>;
 
     /// A linear layer for tensor cores, of devices that have them.
+    #[cfg(feature = "cuda")]
     fn tensor_cores(variant: Variant) -> Option<Kernel<Self>>
     where
         Self: Sized;
 }
 
 /// What is compiled, and launched, of a kernel.
+#[cfg(feature = "cuda")]
 pub type Kernel<K> = <<<K as Kind>::Runtime as Runtime>::Server as ComputeServer>::Kernel;
 
 macro_rules! kind {
@@ -58,6 +62,7 @@ macro_rules! kind {
                 Tensor::from_primitive::<$backend>(tensor)
             }
 
+            #[cfg(feature = "cuda")]
             fn tensor_cores(variant: Variant) -> Option<Kernel<Self>> {
                 let cores: fn(Variant) -> Option<Kernel<Self>> = $cores;
                 cores(variant)

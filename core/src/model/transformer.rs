@@ -59,7 +59,7 @@ impl Features {
 
     /// Those of the chosen rows, in that order.
     pub fn rows(&self, ops: &dyn Ops, chosen: &[u32]) -> Result<Self> {
-        let all = [&[self.last.clone()], &self.taps[..]].concat();
+        let all = [std::slice::from_ref(&self.last), &self.taps].concat();
         let mut all = ops.select_each(&all, chosen)?;
         let taps = all.split_off(1);
         let last = all.swap_remove(0);

@@ -57,7 +57,7 @@ fn a_pass_that_is_repeated_has_the_bits_of_one_that_is_run() {
             let heads = config.attention_heads();
             let pool = KvPool::new(ops, config.layers, 400, heads, DType::F32).unwrap();
             let mut text = Text {
-                gpu: &gpu,
+                gpu,
                 target: &target,
                 pool,
                 table: Table::default(),

@@ -70,10 +70,12 @@ impl<K: Kind> CubeOps<K> {
             residual: layer.residual.map(|r| self.buffer(r)).transpose()?,
             y: self.room(rows, weight.outputs / streams)?,
         };
-        match self.gpu.limits.tensor_cores && weight.half {
-            true => self.on_tensor_cores(&on, rows)?,
-            false => self.in_lanes(&on, rows),
+        #[cfg(feature = "cuda")]
+        if self.gpu.limits.tensor_cores && weight.half {
+            self.on_tensor_cores(&on, rows)?;
+            return Ok(K::wrap(on.y));
         }
+        self.in_lanes(&on, rows);
         Ok(K::wrap(on.y))
     }
 

@@ -6,6 +6,7 @@ mod largest;
 mod levels;
 mod linear;
 mod place;
+#[cfg(feature = "cuda")]
 mod tensor_cores;
 
 use burn::tensor::{DType, Tensor};
@@ -39,7 +40,7 @@ impl<K: Kind> CubeOps<K> {
     }
 
     /// Values from the host, row by row.
-    pub(in crate::cube) fn from_host(&self, values: &[f32], rows: usize) -> Result<Tensor<2>> {
+    pub(in crate::cube) fn upload_rows(&self, values: &[f32], rows: usize) -> Result<Tensor<2>> {
         let handle = self.gpu.upload(bytemuck::cast_slice(values))?;
         let (client, device) = (self.gpu.client.clone(), self.gpu.device.clone());
         let shape = [rows, values.len() / rows].into();

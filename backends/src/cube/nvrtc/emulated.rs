@@ -104,7 +104,7 @@ pub fn layers() {
             // Burn would have its own kernels bring rows together, which do not run here.
             let there = |seed: u64, rows: usize, cols: usize| {
                 let values: Vec<f32> = host.matrix(seed, rows, cols).to_data().iter().collect();
-                whole.from_host(&values, rows).unwrap()
+                whole.upload_rows(&values, rows).unwrap()
             };
             let on_device = |on: &On<'_>, weight: &Weight, rows: usize| {
                 of(on, weight, there(4, rows, INPUTS), there(5, rows, OUTPUTS))
