@@ -24,6 +24,8 @@ use super::tensors::Kind;
 const OFTEN: usize = 8;
 /// Recordings that are kept, the latest used.
 const KEPT: usize = 12;
+/// Forms whose coming is counted.
+const FORMS: usize = 64;
 /// Words by which the room for rows grows.
 const ROOM: usize = 1024;
 
@@ -119,7 +121,12 @@ impl<R: CubeRuntime> Recordings<R> {
             },
             |at| self.known.remove(at),
         );
-        if self.known.len() >= KEPT {
+        let recorded = |known: &Known<R>| known.recording.is_some();
+        if self.known.iter().filter(|known| recorded(known)).count() >= KEPT {
+            self.known
+                .remove(self.known.iter().position(recorded).unwrap_or(0));
+        }
+        if self.known.len() >= FORMS {
             self.known.remove(0);
         }
         known.count += 1;

@@ -1,6 +1,7 @@
 //! A stand-in for NVIDIA's driver: one device with no processor. Its memory is the host's,
 //! kernels are kept as files and do not run, but for those that a library of their name is
-//! beside, which was compiled for the host (`emulator.hpp`).
+//! beside, which was compiled for the host (`emulator.hpp`). Graphs are lists of what was asked
+//! for while they were captured; memory is not to be had meanwhile.
 //!
 //! Compiled by the test beside it into a library of its own, so it knows nothing but `std`.
 //! The environment says what it plays: `EAGLET_TEST_CAPABILITY` (80, 86...),
@@ -16,6 +17,7 @@ type Status = c_int;
 const FINE: Status = 0;
 const INVALID: Status = 1;
 const OUT_OF_MEMORY: Status = 2;
+const CAPTURING: Status = 900;
 const NOT_FOUND: Status = 500;
 
 /// What streams, events, modules and functions are: anything but null.
@@ -36,6 +38,14 @@ fn give<T>(to: *mut T, value: T) -> Status {
 
 /// Sizes of what is allocated, by address.
 static MEMORY: Mutex<Option<HashMap<usize, usize>>> = Mutex::new(None);
+
+/// Memory, or why there is none.
+fn allocated(at: *mut usize, bytes: usize) -> Status {
+    if is_capturing() {
+        return CAPTURING;
+    }
+    allocate(bytes).map_or(OUT_OF_MEMORY, |found| give(at, found))
+}
 
 fn allocate(bytes: usize) -> Option<usize> {
     let mut memory = MEMORY.lock().ok()?;
@@ -66,6 +76,56 @@ fn free(at: usize) -> Status {
 unsafe extern "C" {
     fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
     fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+}
+
+/// Eight-byte words of an emulated kernel's arguments: seven buffers, and six of sizes.
+const WORDS: [usize; 8] = [1, 1, 1, 1, 1, 1, 1, 6];
+
+/// What streams do, at once or when a graph is launched.
+#[derive(Clone)]
+enum Work {
+    /// Bytes, from one place to another.
+    Copy(usize, usize, usize),
+    /// A kernel, its grid and workgroups, and the values of its arguments.
+    Launch(usize, [c_uint; 6], Vec<Vec<u64>>),
+}
+
+impl Work {
+    fn run(&self) {
+        match self {
+            // SAFETY: both are memory of the host.
+            Self::Copy(to, from, bytes) => unsafe {
+                (*from as *const u8).copy_to(*to as *mut u8, *bytes);
+            },
+            Self::Launch(function, [x, y, z, units @ ..], values) => {
+                // SAFETY: it is none of those that do not run.
+                let run: Emulated = unsafe { std::mem::transmute(*function) };
+                let pointers = values.iter().map(|value| value.as_ptr() as *mut c_void);
+                let mut pointers: Vec<_> = pointers.collect();
+                run(*x, *y, *z, units[0], units[1], units[2], pointers.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// What is being captured.
+static CAPTURE: Mutex<Option<Vec<Work>>> = Mutex::new(None);
+/// What was captured; a graph is one more than its place.
+static GRAPHS: Mutex<Vec<Vec<Work>>> = Mutex::new(Vec::new());
+
+fn is_capturing() -> bool {
+    CAPTURE.lock().is_ok_and(|capture| capture.is_some())
+}
+
+fn work(work: Work) -> Status {
+    let Ok(mut capture) = CAPTURE.lock() else {
+        return INVALID;
+    };
+    match &mut *capture {
+        Some(all) => all.push(work),
+        None => work.run(),
+    }
+    FINE
 }
 
 /// Runs a kernel of a grid and workgroups, with its arguments.
@@ -129,12 +189,8 @@ driver! {
     cuEventSynchronize(_event: usize) { FINE }
     cuEventDestroy_v2(_event: usize) { FINE }
 
-    cuMemAllocAsync(at: *mut usize, bytes: usize, _stream: usize) {
-        allocate(bytes).map_or(OUT_OF_MEMORY, |found| give(at, found))
-    }
-    cuMemAlloc_v2(at: *mut usize, bytes: usize) {
-        allocate(bytes).map_or(OUT_OF_MEMORY, |found| give(at, found))
-    }
+    cuMemAllocAsync(at: *mut usize, bytes: usize, _stream: usize) { allocated(at, bytes) }
+    cuMemAlloc_v2(at: *mut usize, bytes: usize) { allocated(at, bytes) }
     cuMemFreeAsync(at: usize, _stream: usize) { free(at) }
     cuMemFree_v2(at: usize) { free(at) }
     // Memory of the host: not counted, and leaked.
@@ -142,10 +198,8 @@ driver! {
         give(at, vec![0u128; bytes.div_ceil(16)].leak().as_ptr() as usize)
     }
     cuMemFreeHost(_at: usize) { FINE }
-    cuMemcpyHtoDAsync_v2(to: usize, from: *const u8, bytes: usize, _stream: usize) {
-        // SAFETY: both are memory of the host.
-        unsafe { from.copy_to(to as *mut u8, bytes) };
-        FINE
+    cuMemcpyHtoDAsync_v2(to: usize, from: usize, bytes: usize, _stream: usize) {
+        work(Work::Copy(to, from, bytes))
     }
     cuMemcpyDtoHAsync_v2(to: *mut u8, from: usize, bytes: usize, _stream: usize) {
         // SAFETY: both are memory of the host.
@@ -195,13 +249,49 @@ driver! {
         arguments: *mut *mut c_void,
         _extra: *mut *mut c_void
     ) {
-        if function != SOMETHING {
-            // SAFETY: what a function is otherwise.
-            let run: Emulated = unsafe { std::mem::transmute(function) };
-            run(x, y, z, units_x, units_y, units_z, arguments);
+        if function == SOMETHING {
+            return FINE;
+        }
+        let values = WORDS.iter().enumerate().map(|(at, &words)| {
+            // SAFETY: an emulated kernel has so many arguments of so many words.
+            unsafe { std::slice::from_raw_parts(arguments.add(at).read().cast(), words).to_vec() }
+        });
+        let sizes = [x, y, z, units_x, units_y, units_z];
+        work(Work::Launch(function, sizes, values.collect()))
+    }
+
+    cuStreamBeginCapture_v2(_stream: usize, _mode: c_int) {
+        match CAPTURE.lock() {
+            Ok(mut capture) if capture.is_none() => *capture = Some(Vec::new()),
+            _ => return INVALID,
         }
         FINE
     }
+    cuStreamEndCapture(_stream: usize, graph: *mut usize) {
+        let (Ok(mut capture), Ok(mut graphs)) = (CAPTURE.lock(), GRAPHS.lock()) else {
+            return INVALID;
+        };
+        let Some(all) = capture.take() else {
+            return INVALID;
+        };
+        graphs.push(all);
+        give(graph, graphs.len())
+    }
+    // What it asks for are allocations, of which there are none.
+    cuGraphGetNodes(_graph: usize, _nodes: *mut usize, count: *mut usize) { give(count, 0) }
+    cuGraphInstantiateWithFlags(launched: *mut usize, graph: usize, _flags: u64) {
+        give(launched, graph)
+    }
+    cuGraphUpload(_graph: usize, _stream: usize) { FINE }
+    cuGraphLaunch(graph: usize, _stream: usize) {
+        let all = GRAPHS.lock().ok().and_then(|graphs| graphs.get(graph - 1).cloned());
+        all.map_or(INVALID, |all| {
+            all.iter().for_each(Work::run);
+            FINE
+        })
+    }
+    cuGraphDestroy(_graph: usize) { FINE }
+    cuGraphExecDestroy(_graph: usize) { FINE }
 
     // NVRTC asks for the driver's cache of compiled kernels: there is none.
     cuGetExportTable(_table: *mut usize, _id: *const c_void) { NOT_FOUND }

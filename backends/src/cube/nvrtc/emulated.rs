@@ -5,7 +5,7 @@ use std::process::Command;
 
 use burn::tensor::Tensor;
 use eaglet_core::error::Result;
-use eaglet_core::ops::{Linear, Weight};
+use eaglet_core::ops::{Linear, Ops, Recorded, Rows, Weight};
 use eaglet_core::weights::Dtype;
 
 use super::device;
@@ -37,10 +37,10 @@ const LAYERS: [(&str, Run); 3] = [
 type Run = fn(&On<'_>, &Weight, &Tensor<2>, Tensor<2>) -> Result<Tensor<2>>;
 
 /// Compiles for the host what those layers are made of, two at a time.
-pub fn build(folder: &Path) {
+pub fn build(folder: &Path, storages: &[Storage], tiles: &[usize]) {
     let mut variants = Vec::new();
-    for storage in [Storage::Float, Storage::Q8, Storage::Q4] {
-        for tiles in [1, 2] {
+    for &storage in storages {
+        for &tiles in tiles {
             let plain = Variant {
                 storage,
                 tiles,
@@ -138,4 +138,47 @@ pub fn layers() {
             }
         }
     }
+}
+
+/// A pass that is repeated as a graph computes with what lies in its buffers by then, and wants
+/// no memory while it is captured, which the driver that is played would refuse.
+pub fn graphs() {
+    let reference = CpuOps::new(1);
+    let host = On(&reference);
+    let ops = device().with_tensor_cores();
+    let on = On(&ops);
+    let (weight, norm) = (on.weight(Dtype::Q4).unwrap(), on.norm(3, INPUTS));
+    let linear = Linear {
+        weight: weight.clone(),
+        bias: Some(on.vector(2, OUTPUTS)),
+    };
+    let values =
+        |seed: u64| -> Vec<f32> { host.matrix(seed, 3, INPUTS).to_data().iter().collect() };
+    let x = ops.upload_rows(&values(0), 3).unwrap();
+    let buffer = ops.buffer(&x).unwrap().handle;
+    let layer = || ops.norm_linear(&x, Some(&norm), &linear);
+    let (mut recorded, mut runs) = (Recorded::default(), 0);
+    for seed in 1..=20 {
+        ops.gpu
+            .write(&buffer, bytemuck::cast_slice(&values(seed)))
+            .unwrap();
+        let known = pollster::block_on(on.read(layer().unwrap())).unwrap();
+        let mut rows = Rows::default();
+        rows.add_table(&[0]);
+        (1..=3).for_each(|slot| rows.push(0, slot, 0, 1, &[slot]));
+        let mut pass = |_: &[Tensor<2>], rows: &mut [Rows<'_>]| {
+            runs += 1;
+            // Beside it, some that do not run here.
+            let embedded = ops.embed_rows(&weight, &rows[0])?;
+            let gated = ops.norm_gate_up(&embedded, &norm, &weight)?;
+            let found = ops.candidates(&ops.select(&gated, &[0])?, 5)?;
+            Ok(vec![layer()?, ops.frontier(&found, None)?])
+        };
+        let found = ops
+            .repeat(&mut recorded, &[], &mut [rows], &mut pass)
+            .unwrap();
+        let found = pollster::block_on(on.read(found[0].clone())).unwrap();
+        assert!(found == known, "{seed}");
+    }
+    assert_eq!(runs, 7 + 2, "it was not recorded");
 }

@@ -17,6 +17,7 @@ use std::process::{Command, Output};
 use eaglet_core::ops::Ops;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
 
+use crate::cube::decode::Storage;
 use crate::cube::{CubeOps, Cuda, Fault};
 use crate::open::On;
 
@@ -128,18 +129,31 @@ fn every_kernel_compiles_for_every_architecture() {
 
 #[test]
 fn tensor_cores_compute_what_the_processor_does() {
+    let name = "tensor_cores_compute_what_the_processor_does";
+    let storages = [Storage::Float, Storage::Q8, Storage::Q4];
+    emulate(name, emulated::layers, &storages, &[1, 2]);
+}
+
+#[test]
+fn passes_are_repeated_as_graphs() {
+    let name = "passes_are_repeated_as_graphs";
+    emulate(name, emulated::graphs, &[Storage::Q4], &[1]);
+}
+
+/// Runs a test of this module over the driver that is played, and with it the kernels that are
+/// compiled for the host.
+fn emulate(name: &str, test: fn(), storages: &[Storage], tiles: &[usize]) {
     if played() {
-        return emulated::layers();
+        return test();
     }
     if Command::new("g++").arg("--version").output().is_err() {
         println!("skipped: g++ is not here, which compiles CUDA's kernels for the host");
         return;
     }
-    let kernels = folder("emulated");
+    let kernels = folder(name);
     std::fs::create_dir_all(&kernels).unwrap();
-    emulated::build(&kernels);
-    let name = "cube::nvrtc::tensor_cores_compute_what_the_processor_does";
-    if let Some(output) = play(name, "80", 1 << 30, &kernels) {
+    emulated::build(&kernels, storages, tiles);
+    if let Some(output) = play(&format!("cube::nvrtc::{name}"), "80", 1 << 30, &kernels) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
     }
