@@ -52,8 +52,9 @@ fn a_greedy_round_is_few_dispatches_and_one_readback() {
                 assert!(rounds > 0 && dispatches > 0, "{name}: nothing was counted");
                 let most = LAYERS as u64 * LAYER + ENDS;
                 // A pass that is recorded is run once more.
+                let recorded = u64::from(rounds >= 8);
                 assert!(
-                    dispatches <= (rounds + 1) * most,
+                    dispatches <= (rounds + recorded) * most,
                     "{name} {architecture}: {dispatches}"
                 );
                 assert_eq!(readbacks, rounds, "{name} {architecture}");
@@ -95,7 +96,7 @@ fn a_tree_is_drafted_with_one_readback() {
             options.budget.nodes = 25;
             let stats = decode(&target, &[9, 8, 7], options).stats;
             let (rounds, name) = (stats.rounds as u64, format!("{} {shaping:?}", gpu.name));
-            assert!(stats.drafted_tokens as u64 >= 2 * rounds, "{name}");
+            assert!(stats.drafted_tokens as u64 > 2 * rounds, "{name}");
             // The draft's and the verdict's; nothing is drafted before the end.
             let readbacks = stats.asked.readbacks;
             assert!(

@@ -9,6 +9,7 @@ use crate::ops::{Heads, KvLayer, Ops, Recorded};
 /// Keys and values of every layer for a fixed number of slots, allocated once.
 pub struct KvPool {
     layers: Vec<KvLayer>,
+    /// What the device recorded of passes over them.
     recorded: Recorded,
     free: Vec<u32>,
     slots: usize,

@@ -211,15 +211,13 @@ impl Eagle {
 
     async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
         let root = context.last().copied().unwrap_or_default();
-        if let Some(plan) = self.plan(budget) {
-            return match self.is_due(context, budget)? {
-                true => self.plant_queued(&plan, context, budget).await,
-                false => Ok(Tree::new(root)),
-            };
-        }
-        let Some(mut level) = self.begin(context, budget)? else {
+        if !self.is_due(context, budget)? {
             return Ok(Tree::new(root));
-        };
+        }
+        if let Some(plan) = self.plan(budget) {
+            return self.plant_queued(&plan, context, budget).await;
+        }
+        let mut level = Level::new(self.extend(context)?);
         let tree = self.plant(root, budget, &mut level).await;
         self.end(level);
         tree

@@ -147,12 +147,15 @@ impl Eagle {
             let all = go_down(head, &*self.ops, plan.width, first, places, levels, layer)?;
             Ok(vec![all])
         };
-        // Long prompts are taken in differently each time.
         let found = match raw {
             true => self
                 .ops
                 .repeat(&mut recorded, &tensors, &mut rows, &mut pass),
-            false => pass(&tensors, &mut rows),
+            // Long prompts are taken in differently each time.
+            false => {
+                let staged = rows.iter().try_for_each(|rows| self.ops.stage(rows));
+                staged.and_then(|()| pass(&tensors, &mut rows))
+            }
         };
         let mut found = found?;
         self.cache.keep(recorded);
