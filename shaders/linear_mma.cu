@@ -32,77 +32,6 @@
 // them, on TILES or on COLUMNS. None of these enters the order of a sum, and operations
 // that a compiler might fuse, or might not, are spelled out.
 
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-#define DEVICE __device__ __forceinline__
-/// A loop that is unrolled: arrays are in registers, so indices have to be known.
-#define EACH(i, count) _Pragma("unroll") for (u32 i = 0; i < (count); i++)
-
-#ifndef EMULATED // The GPU's own. backends/src/cube/nvrtc/emulator.hpp plays it.
-
-/// c += a b, of [16, 16] and [16, 8]. In lane 4 g + t, a is of rows g and g + 8 and b of
-/// column g, both of the four k that t stands for; c is of columns 2 t and 2 t + 1.
-DEVICE void mma(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-/// Two numbers as f16, rounded to nearest, the first in the low half; and back.
-DEVICE u32 halves(float low, float high) {
-    u32 pair;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-    return pair;
-}
-DEVICE float2 floats(u32 pair) {
-    float2 v;
-    asm("{ .reg .b16 l, h; mov.b32 {l, h}, %2; cvt.f32.f16 %0, l; cvt.f32.f16 %1, h; }"
-        : "=f"(v.x), "=f"(v.y) : "r"(pair));
-    return v;
-}
-/// Two f16, infinities brought back to +-65504.
-DEVICE u32 finite(u32 pair) {
-    asm("min.f16x2 %0, %0, %1; max.f16x2 %0, %0, %2;"
-        : "+r"(pair) : "r"(0x7bff7bff), "r"(0xfbfffbff));
-    return pair;
-}
-/// a - b, of two f16 each.
-DEVICE u32 minus(u32 a, u32 b) {
-    asm("sub.f16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
-    return a;
-}
-/// Four of the bytes of a (0 to 3) and b (4 to 7), which the digits of `which` name.
-DEVICE u32 bytes(u32 a, u32 b, u32 which) { return __byte_perm(a, b, which); }
-/// What the lane has whose number differs in the bits of `mask`; what the first lane has.
-DEVICE float across(float v, u32 mask) { return __shfl_xor_sync(~0u, v, mask); }
-DEVICE u32 of_first(u32 v) { return __shfl_sync(~0u, v, 0); }
-DEVICE void sync_warp() { __syncwarp(); }
-
-// Loads, where `there`; elsewhere v stays what it was. They happen where they are written,
-// which is early. What is read once shall not drive x out of the cache.
-#define STREAM(type, name, letter)                                                         \
-    DEVICE void stream(type& v, const type* at, bool there) {                              \
-        asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0;"                               \
-                     "@p ld.global.nc.L1::no_allocate." name " %0, [%1]; }"                \
-                     : "+" letter(v) : "l"(at), "r"(u32(there)));                          \
-    }
-STREAM(u16, "u16", "h") STREAM(u32, "u32", "r") STREAM(u64, "u64", "l") STREAM(float, "f32", "f")
-DEVICE void load(float (&v)[4], const float* at, bool there) {
-    asm volatile("{ .reg .pred p; setp.ne.u32 p, %5, 0;"
-                 "@p ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4]; }"
-                 : "+f"(v[0]), "+f"(v[1]), "+f"(v[2]), "+f"(v[3]) : "l"(at), "r"(u32(there)));
-}
-/// Reads shared memory anew, where a compiler would rather hold on to what it has read.
-DEVICE void reread(float (&v)[4], const float* at) {
-    asm volatile("ld.volatile.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(v[0]), "=f"(v[1]), "=f"(v[2]), "=f"(v[3])
-                 : "r"(u32(__cvta_generic_to_shared(at))) : "memory");
-}
-
-#endif
-
 struct Sizes {
     u64 rows, inputs; // of x
     u64 outputs;      // of this part of the weight
@@ -235,7 +164,7 @@ DEVICE void load_rows(float (&to)[2][STEPS][4], const Lane& me, u32 block, u32 t
 }
 
 /// Splits 16 rows, or only the first eight; `roots` are the rows' factors in the norm.
-DEVICE void split(Split& to, const float (&from)[2][STEPS][4], const float* gain,
+DEVICE void split_rows(Split& to, const float (&from)[2][STEPS][4], const float* gain,
                   const volatile float* roots, bool all) {
     EACH(half, 2) {
         if (half == 1 && !all) return;
@@ -248,11 +177,8 @@ DEVICE void split(Split& to, const float (&from)[2][STEPS][4], const float* gain
             if (NORM) EACH(i, 4) v[i] = __fmul_rn(__fmul_rn(v[i], root), gains[i]);
             sum[step] = __fadd_rn(__fadd_rn(v[0], v[1]), __fadd_rn(v[2], v[3]));
             EACH(i, 2) {
-                const u32 hi = finite(halves(v[2 * i], v[2 * i + 1]));
-                const float2 most = floats(hi);
-                to.hi[step][half + 2 * i] = hi;
-                to.lo[step][half + 2 * i] =
-                    halves(__fadd_rn(v[2 * i], -most.x), __fadd_rn(v[2 * i + 1], -most.y));
+                const u32 at = half + 2 * i;
+                split(to.hi[step][at], to.lo[step][at], v[2 * i], v[2 * i + 1]);
             }
         }
         to.sum[half] = __fadd_rn(sum[0], sum[1]);
@@ -315,7 +241,7 @@ extern "C" __global__ void __launch_bounds__(256, TILES == 1 && COLUMNS == 4 ? 2
     const u32 first_row = blockIdx.x * 16 * TILES, first_result = blockIdx.y * RESULTS;
     const u32 rows = min(u32(sizes.rows) - first_row, 16u * TILES);
     Lane me;
-    me.warp = of_first(threadIdx.y); // So that a compiler knows that all have the same.
+    me.warp = of_lane(threadIdx.y, 0); // So that a compiler knows that all have the same.
     me.lane = threadIdx.x;
     me.g = me.lane / 4;
     me.t = me.lane % 4;
@@ -350,7 +276,7 @@ extern "C" __global__ void __launch_bounds__(256, TILES == 1 && COLUMNS == 4 ? 2
                 if (tile > 0 && tile * 16 >= rows) break;
                 const bool more = tile + 1 < TILES && tile * 16 + 16 < rows;
                 Split a = {};
-                split(a, next, &ours.gain[me.t * 4], &roots[tile * 16 + me.g],
+                split_rows(a, next, &ours.gain[me.t * 4], &roots[tile * 16 + me.g],
                       tile * 16 + 8 < rows);
                 load_rows(next, me, more ? block : block + WARPS, more ? tile + 1 : 0);
                 multiply(sums[tile], a, b, ours.factors[me.t * 2]);

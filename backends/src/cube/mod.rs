@@ -125,6 +125,13 @@ impl<K: Kind> Ops for CubeOps<K> {
         !self.gpu.limits.software || cfg!(target_family = "wasm")
     }
 
+    fn warm_up(&self) -> usize {
+        match self.gpu.limits.records && !self.gpu.limits.software {
+            true => recordings::OFTEN,
+            false => 1,
+        }
+    }
+
     fn memory(&self) -> Option<u64> {
         let usage = self.gpu.client.memory_usage();
         usage.ok().map(|usage| usage.bytes_in_use)

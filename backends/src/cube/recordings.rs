@@ -21,7 +21,7 @@ use super::rows::Staged;
 use super::tensors::Kind;
 
 /// A form of pass is recorded when it has come so often: that takes two passes more.
-const OFTEN: usize = 8;
+pub const OFTEN: usize = 8;
 /// Recordings that are kept, the latest used.
 const KEPT: usize = 12;
 /// Forms whose coming is counted.

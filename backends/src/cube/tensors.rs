@@ -11,7 +11,7 @@ use eaglet_core::error::{Error, Result};
 
 use super::gpu::Gpu;
 #[cfg(feature = "cuda")]
-use super::tensor_cores::Variant;
+use super::tensor_cores::Program;
 
 /// One of burn's backends over CubeCL: what its tensors are made of.
 pub trait Kind: Send + Sync + 'static {
@@ -29,9 +29,9 @@ pub trait Kind: Send + Sync + 'static {
     /// A tensor around a buffer.
     fn wrap<const D: usize>(tensor: CubeTensor<Self::Runtime>) -> Tensor<D>;
 
-    /// A linear layer for tensor cores, of devices that have them.
+    /// A kernel for tensor cores, of devices that have them.
     #[cfg(feature = "cuda")]
-    fn tensor_cores(variant: Variant) -> Option<Kernel<Self>>
+    fn tensor_cores(program: Program) -> Option<Kernel<Self>>
     where
         Self: Sized;
 }
@@ -63,9 +63,9 @@ macro_rules! kind {
             }
 
             #[cfg(feature = "cuda")]
-            fn tensor_cores(variant: Variant) -> Option<Kernel<Self>> {
-                let cores: fn(Variant) -> Option<Kernel<Self>> = $cores;
-                cores(variant)
+            fn tensor_cores(program: Program) -> Option<Kernel<Self>> {
+                let cores: fn(Program) -> Option<Kernel<Self>> = $cores;
+                cores(program)
             }
         }
     };
@@ -86,7 +86,7 @@ kind!(
     Cuda,
     burn::backend::Cuda,
     cubecl::cuda::CudaRuntime,
-    |variant| Some(Box::new(variant))
+    |program| Some(Box::new(program))
 );
 
 /// Burn's name of a device of this kind.

@@ -9,18 +9,17 @@ use crate::draft::{Budget, Observation};
 use crate::error::Result;
 use crate::ops::Rows;
 
-/// How often each width is run. The first time warms up: kernels are compiled and
-/// buffers are made.
-const RUNS: usize = 3;
+/// How often each width is run once it is warm; the best counts.
+const RUNS: usize = 2;
 /// The widest pass that is measured; beyond it a table is continued.
 const WIDEST: usize = 64;
 
 impl Session {
     /// Measures passes of these numbers of rows, rising from 1, after `committed` positions
     /// (which take passes of their own), as far as the context has room; the readback of one
-    /// id a row is included. Each is run three times: with [`Session::widths`] up to 16 rows
-    /// that is some thirty plain steps where memory is the limit. Nothing of the session
-    /// changes.
+    /// id a row is included. Each is run twice, after as many passes as the device takes to warm
+    /// up: with [`Session::widths`] up to 16 rows that is some thirty plain steps where memory
+    /// is the limit and one pass warms. Nothing of the session changes.
     ///
     /// # Errors
     /// The device failed, or its cache is full.
@@ -52,10 +51,11 @@ impl Session {
             self.time(&past[..start], &past[start..end]).await?;
         }
         let mut table: Vec<_> = widths.iter().map(|&width| (width, f64::INFINITY)).collect();
-        for run in 0..RUNS {
+        let warm_up = self.target.ops().warm_up();
+        for run in 0..warm_up + RUNS {
             for (width, best) in &mut table {
                 let seconds = self.time(past, &own[..*width]).await?;
-                if run > 0 {
+                if run >= warm_up {
                     *best = best.min(seconds);
                 }
             }
@@ -90,7 +90,8 @@ impl Session {
         let drafter = &mut sequence.options.drafter;
         let features = features?.only(&self.taps, drafter.taps());
         let mut best = f64::INFINITY;
-        for run in 0..RUNS {
+        let warm_up = self.target.ops().warm_up();
+        for run in 0..warm_up + RUNS {
             drafter.observe(Observation {
                 tokens: &TEXT[..SEEN],
                 position: 0,
@@ -103,7 +104,7 @@ impl Session {
             let passes = drafter.passes().unwrap_or(0);
             drafter.truncate(0);
             drafted?;
-            if run > 0 && passes > 0 {
+            if run >= warm_up && passes > 0 {
                 best = best.min(seconds / passes as f64);
             }
         }
@@ -132,8 +133,7 @@ impl Session {
     async fn time(&mut self, past: &[u32], slots: &[u32]) -> Result<f64> {
         let rows = chain(past, slots);
         let start = Instant::now();
-        let features = self.target.forward(&rows, &mut self.pool, &self.taps)?;
-        let logits = self.target.logits(&features.last)?;
+        let (_, logits) = self.target.repeat(rows, &mut self.pool, &self.taps)?;
         self.target.ops().argmax(&logits).await?;
         Ok(start.elapsed().as_secs_f64())
     }

@@ -109,6 +109,12 @@ pub trait Ops: Send + Sync {
         false
     }
 
+    /// How many passes of one form come before one that costs what all later ones will:
+    /// kernels are compiled on the way, and what comes often may be recorded.
+    fn warm_up(&self) -> usize {
+        1
+    }
+
     /// Bytes of device memory in use; nothing where tensors lie in the host's memory.
     fn memory(&self) -> Option<u64> {
         None

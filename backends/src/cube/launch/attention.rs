@@ -11,9 +11,12 @@ use crate::cube::CubeOps;
 use crate::cube::attention::{self, MORE, SPAN};
 use crate::cube::rotary;
 use crate::cube::rows::Staged;
+#[cfg(feature = "cuda")]
+use crate::cube::tensor_cores::attention::Variant as Cores;
 use crate::cube::tensors::{Kind, arg, packed};
 
-/// Heads of all rows that do not keep a GPU busy, and whose parts do not take much room.
+/// Workgroups that do not keep a GPU busy, one for the heads of each row or several, whose
+/// parts do not take much room.
 const FEW: usize = 512;
 
 impl<K: Kind> CubeOps<K> {
@@ -111,11 +114,17 @@ impl<K: Kind> CubeOps<K> {
         rows.check_slots(cache.keys.dims()[0])?;
         let queries = self.buffer(queries)?;
         let (keys, values) = (self.buffer(&cache.keys)?, self.buffer(&cache.values)?);
+        let spans = rows.positions.div_ceil(SPAN);
         // A span is whole tiles.
         let tile = 1u32 << self.gpu.limits.units.clamp(1, 64).ilog2();
-        let spans = rows.positions.div_ceil(SPAN);
         let parts = heads.query * spans * (heads.dim + MORE);
-        let few = count * heads.query <= FEW && count * parts * 4 <= self.gpu.limits.binding;
+        let groups = count * heads.query;
+        #[cfg(feature = "cuda")]
+        let groups = match self.cores_for(heads, false, keys.dtype) {
+            Some(cores) => heads.kv * count.div_ceil(cores.rows()),
+            None => groups,
+        };
+        let few = groups <= FEW && count * parts * 4 <= self.gpu.limits.binding;
         let plan = attention::Plan {
             query: heads.query,
             kv: heads.kv,
@@ -128,6 +137,17 @@ impl<K: Kind> CubeOps<K> {
             false => (heads.query * heads.dim, 1),
         };
         let mixed = self.room(count, width)?;
+        #[cfg(feature = "cuda")]
+        if let Some(variant) = self.cores_for(heads, plan.split, keys.dtype) {
+            let groups = count.div_ceil(variant.rows());
+            let cubes = CubeCount::new_3d(heads.kv as u32, groups as u32, depth as u32);
+            let buffers = [&queries, &keys, &values];
+            self.attend_on_tensor_cores(variant, cubes, buffers, rows, &mixed, [count, spans])?;
+            return match plan.split {
+                true => self.join(&mixed, count, spans, rows, plan),
+                false => Ok(K::wrap(mixed)),
+            };
+        }
         macro_rules! launch {
             ($element:ty) => {
                 // SAFETY: the slots that rows see are slots of the cache.
@@ -155,6 +175,13 @@ impl<K: Kind> CubeOps<K> {
             true => self.join(&mixed, count, spans, rows, plan),
             false => Ok(K::wrap(mixed)),
         }
+    }
+
+    /// The kernel for tensor cores that attends with such heads, if there is one.
+    #[cfg(feature = "cuda")]
+    fn cores_for(&self, heads: Heads, split: bool, cache: DType) -> Option<Cores> {
+        let has = self.gpu.limits.tensor_cores && cache == DType::F16;
+        has.then(|| Cores::new(heads, split)).flatten()
     }
 
     /// Merges what the spans of `count` rows left.

@@ -1,13 +1,16 @@
-//! Linear layers on tensor cores.
+//! What runs on tensor cores.
 
 use cubecl::prelude::*;
-use cubecl::server::{KernelArguments, MetadataBindingInfo};
+use cubecl::server::{Handle, KernelArguments, MetadataBindingInfo};
 use eaglet_core::error::{Error, Result};
 
+use super::Buffer;
 use super::linear::Buffers;
 use crate::cube::CubeOps;
 use crate::cube::linear::Finish;
-use crate::cube::tensor_cores::{Sizes, Variant};
+use crate::cube::rows::Staged;
+use crate::cube::tensor_cores::linear::{Sizes, Variant};
+use crate::cube::tensor_cores::{Program, attention};
 use crate::cube::tensors::Kind;
 
 /// Tiles of 16 rows that one workgroup takes on. With four, sums leave no registers to fetch
@@ -30,8 +33,6 @@ impl<K: Kind> CubeOps<K> {
         };
         let streams = if gate { 2 } else { 1 };
         for part in &weight.parts {
-            let kernel = K::tensor_cores(variant)
-                .ok_or_else(|| Error::Device("this device has no tensor cores".into()))?;
             let sizes = Sizes {
                 rows,
                 inputs: weight.inputs,
@@ -53,18 +54,50 @@ impl<K: Kind> CubeOps<K> {
                 &on.residual.as_ref().unwrap_or(x).handle,
                 &on.y.handle,
             ];
-            let buffers = buffers.map(|handle| handle.clone().binding()).into();
-            let words = sizes.words();
-            // All of them are the argument itself; none is a buffer's shape.
-            let info = MetadataBindingInfo {
-                dynamic_metadata_offset: words.len(),
-                data: words,
-            };
-            let arguments = KernelArguments::new().with_buffers(buffers).with_info(info);
-            self.gpu.count_dispatches(1);
             let count = CubeCount::new_2d(tiles, groups);
-            self.gpu.client.launch(kernel, count, arguments);
+            self.launch_program(Program::Linear(variant), count, &buffers, sizes.words())?;
         }
+        Ok(())
+    }
+
+    /// Launches path attention: over queries, keys and values, into `mixed`; `sizes` are rows
+    /// and spans of positions.
+    pub(in crate::cube) fn attend_on_tensor_cores(
+        &self,
+        variant: attention::Variant,
+        count: CubeCount,
+        buffers: [&Buffer<K>; 3],
+        staged: &Staged,
+        mixed: &Buffer<K>,
+        sizes: [usize; 2],
+    ) -> Result<()> {
+        let [queries, keys, values] = buffers.map(|buffer| &buffer.handle);
+        let buffers = [queries, keys, values, &staged.buffer, &mixed.handle];
+        let words = sizes.map(|size| size as u64).into();
+        self.launch_program(Program::Attention(variant), count, &buffers, words)
+    }
+
+    /// Launches a kernel over buffers, with `words` as its last argument.
+    fn launch_program(
+        &self,
+        program: Program,
+        count: CubeCount,
+        buffers: &[&Handle],
+        words: Vec<u64>,
+    ) -> Result<()> {
+        let kernel = K::tensor_cores(program)
+            .ok_or_else(|| Error::Device("this device has no tensor cores".into()))?;
+        let buffers = buffers.iter().map(|&handle| handle.clone().binding());
+        // All of them are the argument itself; none is a buffer's shape.
+        let info = MetadataBindingInfo {
+            dynamic_metadata_offset: words.len(),
+            data: words,
+        };
+        let arguments = KernelArguments::new()
+            .with_buffers(buffers.collect())
+            .with_info(info);
+        self.gpu.count_dispatches(1);
+        self.gpu.client.launch(kernel, count, arguments);
         Ok(())
     }
 }

@@ -78,8 +78,8 @@ unsafe extern "C" {
     fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
 }
 
-/// Eight-byte words of an emulated kernel's arguments: seven buffers, and six of sizes.
-const WORDS: [usize; 8] = [1, 1, 1, 1, 1, 1, 1, 6];
+/// Eight-byte words of each argument of an emulated kernel, by its address.
+static WORDS: Mutex<Option<HashMap<usize, Vec<usize>>>> = Mutex::new(None);
 
 /// What streams do, at once or when a graph is launched.
 #[derive(Clone)]
@@ -138,12 +138,21 @@ fn emulated(name: &str) -> Option<usize> {
     let folder = std::env::var_os("EAGLET_TEST_KERNELS")?;
     let file = std::path::Path::new(&folder).join(format!("{name}.so"));
     let file = CString::new(file.to_str()?).ok()?;
-    // SAFETY: the names end with zeros, and the library does nothing by being loaded.
-    unsafe {
+    // SAFETY: the names end with zeros, and the library does nothing by being loaded; what it
+    // has is what `emulator.hpp` says.
+    let (run, words) = unsafe {
         let library = dlopen(file.as_ptr(), NOW);
-        let found = (!library.is_null()).then(|| dlsym(library, c"eaglet_emulate".as_ptr()));
-        found.map(|found| found as usize).filter(|&found| found != 0)
-    }
+        if library.is_null() {
+            return None;
+        }
+        let words = dlsym(library, c"eaglet_words".as_ptr());
+        let words: extern "C" fn(c_uint) -> c_uint = std::mem::transmute(words);
+        (dlsym(library, c"eaglet_emulate".as_ptr()) as usize, words)
+    };
+    let words = (0..).map(|argument| words(argument)).take_while(|&words| words > 0);
+    let words = words.map(|words| words as usize).collect();
+    WORDS.lock().ok()?.get_or_insert_default().insert(run, words);
+    Some(run)
 }
 
 macro_rules! driver {
@@ -252,7 +261,11 @@ driver! {
         if function == SOMETHING {
             return FINE;
         }
-        let values = WORDS.iter().enumerate().map(|(at, &words)| {
+        let Ok(words) = WORDS.lock() else {
+            return INVALID;
+        };
+        let words = words.as_ref().and_then(|all| all.get(&function)).into_iter().flatten();
+        let values = words.enumerate().map(|(at, &words)| {
             // SAFETY: an emulated kernel has so many arguments of so many words.
             unsafe { std::slice::from_raw_parts(arguments.add(at).read().cast(), words).to_vec() }
         });

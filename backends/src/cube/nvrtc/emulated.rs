@@ -11,7 +11,8 @@ use eaglet_core::weights::Dtype;
 use super::device;
 use crate::cpu::CpuOps;
 use crate::cube::decode::Storage;
-use crate::cube::tensor_cores::Variant;
+use crate::cube::tensor_cores::Program;
+use crate::cube::tensor_cores::linear::Variant;
 use crate::open::On;
 
 const INPUTS: usize = 96;
@@ -36,8 +37,8 @@ const LAYERS: [(&str, Run); 3] = [
 
 type Run = fn(&On<'_>, &Weight, &Tensor<2>, Tensor<2>) -> Result<Tensor<2>>;
 
-/// Compiles for the host what those layers are made of, two at a time.
-pub fn build(folder: &Path, storages: &[Storage], tiles: &[usize]) {
+/// What those layers are made of.
+pub fn programs(storages: &[Storage], tiles: &[usize]) -> Vec<Program> {
     let mut variants = Vec::new();
     for &storage in storages {
         for &tiles in tiles {
@@ -63,18 +64,23 @@ pub fn build(folder: &Path, storages: &[Storage], tiles: &[usize]) {
             });
         }
     }
+    variants.into_iter().map(Program::Linear).collect()
+}
+
+/// Compiles kernels for the host, two at a time.
+pub fn build(folder: &Path, programs: &[Program]) {
     std::thread::scope(|scope| {
-        for half in variants.chunks(variants.len().div_ceil(2)) {
-            scope.spawn(move || half.iter().for_each(|&variant| compile(variant, folder)));
+        for half in programs.chunks(programs.len().div_ceil(2)) {
+            scope.spawn(move || half.iter().for_each(|&program| compile(program, folder)));
         }
     });
 }
 
-fn compile(variant: Variant, folder: &Path) {
+fn compile(program: Program, folder: &Path) {
     let emulator = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cube/nvrtc/emulator.hpp");
-    let entry = variant.entry();
+    let entry = program.entry();
     let text = folder.join(format!("{entry}.cpp"));
-    std::fs::write(&text, variant.source() + "\nEMULATE(KERNEL)\n").unwrap();
+    std::fs::write(&text, program.source() + "\nEMULATE(KERNEL)\n").unwrap();
     let compiled = Command::new("g++")
         .args(["-std=c++20", "-O1", "-ffp-contract=off", "-shared", "-fPIC"])
         .args(["-w", "-DEMULATED", "-include", emulator])

@@ -3,7 +3,8 @@
 //
 // Defines of a variant, its kernel's text and a last line `EMULATE(KERNEL)` become a library:
 //   g++ -std=c++20 -O1 -ffp-contract=off -DEMULATED -include emulator.hpp -shared -fPIC ...
-// Its `eaglet_emulate` takes what cuLaunchKernel does and returns when all is done. Blocks
+// Its `eaglet_emulate` takes what cuLaunchKernel does and returns when all is done, and its
+// `eaglet_words` says how large arguments are. Blocks
 // of threads run one by one. Threads are fibers that run until they meet others: those of
 // their block at a barrier, those of their warp at a shuffle or an mma. Where not all come,
 // or to different things, the program says so and ends. With -fsanitize=address it also
@@ -16,7 +17,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <ucontext.h>
@@ -147,6 +150,13 @@ void launch(Index grid, Index block, void (*entry)(Arguments...), void** paramet
     }
 }
 
+/// Words of eight bytes that an argument has; none beyond the last.
+template <class... Arguments>
+unsigned words(void (*)(Arguments...), unsigned argument) {
+    constexpr unsigned all[] = {sizeof(Arguments) / 8 ...};
+    return argument < std::size(all) ? all[argument] : 0;
+}
+
 inline float number(uint32_t pair, unsigned half) {
     return std::bit_cast<_Float16>(uint16_t(pair >> 16 * half));
 }
@@ -197,10 +207,15 @@ inline uint32_t bytes(uint32_t a, uint32_t b, uint32_t which) {
     }
     return four;
 }
-inline uint32_t of_first(uint32_t v) { return emulator::shuffle(v, 0); }
+inline uint32_t of_lane(uint32_t v, unsigned lane) { return emulator::shuffle(v, lane); }
 inline float across(float v, unsigned mask) {
     const unsigned from = emulator::current % emulator::WARP ^ mask;
     return std::bit_cast<float>(emulator::shuffle(std::bit_cast<uint32_t>(v), from));
+}
+inline bool every(bool v) {
+    bool yes = true;
+    for (unsigned lane = 0; lane < emulator::WARP; lane++) yes &= emulator::shuffle(v, lane) != 0;
+    return yes;
 }
 inline void sync_warp() { emulator::meet_warp("a barrier of its warp", [](auto) {}); }
 inline void __syncthreads() {
@@ -212,10 +227,17 @@ inline void load(float (&v)[4], const float* at, bool there) {
     if (there && std::uintptr_t(at) % sizeof v != 0) emulator::fail("loads 16 bytes at %p", at);
     if (there) std::copy_n(at, 4, v);
 }
+inline void take(uint32_t (&v)[4], const uint16_t* at) {
+    if (std::uintptr_t(at) % sizeof v != 0) emulator::fail("loads 16 bytes at %p", at);
+    std::memcpy(v, at, sizeof v);
+}
 inline void reread(float (&v)[4], const float* at) { load(v, at, true); }
 
 #define EMULATE(entry)                                                                       \
     extern "C" void eaglet_emulate(unsigned grid_x, unsigned grid_y, unsigned grid_z,        \
                                    unsigned x, unsigned y, unsigned z, void** parameters) {  \
         emulator::launch({grid_x, grid_y, grid_z}, {x, y, z}, entry, parameters);            \
+    }                                                                                        \
+    extern "C" unsigned eaglet_words(unsigned argument) {                                    \
+        return emulator::words(entry, argument);                                             \
     }

@@ -8,6 +8,7 @@
 // Of tests only; clippy does not see it in a condition of three parts.
 #![allow(clippy::unwrap_used)]
 
+mod attention;
 mod emulated;
 mod tour;
 
@@ -18,6 +19,7 @@ use eaglet_core::ops::Ops;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
 
 use crate::cube::decode::Storage;
+use crate::cube::tensor_cores::Program;
 use crate::cube::{CubeOps, Cuda, Fault};
 use crate::open::On;
 
@@ -131,18 +133,32 @@ fn every_kernel_compiles_for_every_architecture() {
 fn tensor_cores_compute_what_the_processor_does() {
     let name = "tensor_cores_compute_what_the_processor_does";
     let storages = [Storage::Float, Storage::Q8, Storage::Q4];
-    emulate(name, emulated::layers, &storages, &[1, 2]);
+    emulate(
+        name,
+        emulated::layers,
+        &emulated::programs(&storages, &[1, 2]),
+    );
+}
+
+#[test]
+fn attention_on_tensor_cores_is_that_of_the_processor() {
+    let name = "attention_on_tensor_cores_is_that_of_the_processor";
+    emulate(name, attention::rows_of_trees, &attention::programs());
 }
 
 #[test]
 fn passes_are_repeated_as_graphs() {
     let name = "passes_are_repeated_as_graphs";
-    emulate(name, emulated::graphs, &[Storage::Q4], &[1]);
+    emulate(
+        name,
+        emulated::graphs,
+        &emulated::programs(&[Storage::Q4], &[1]),
+    );
 }
 
 /// Runs a test of this module over the driver that is played, and with it the kernels that are
 /// compiled for the host.
-fn emulate(name: &str, test: fn(), storages: &[Storage], tiles: &[usize]) {
+fn emulate(name: &str, test: fn(), programs: &[Program]) {
     if played() {
         return test();
     }
@@ -152,7 +168,7 @@ fn emulate(name: &str, test: fn(), storages: &[Storage], tiles: &[usize]) {
     }
     let kernels = folder(name);
     std::fs::create_dir_all(&kernels).unwrap();
-    emulated::build(&kernels, storages, tiles);
+    emulated::build(&kernels, programs);
     if let Some(output) = play(&format!("cube::nvrtc::{name}"), "80", 1 << 30, &kernels) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");

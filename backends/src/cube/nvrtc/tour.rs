@@ -11,8 +11,9 @@ use crate::cube::{CubeOps, Cuda};
 use crate::open::On;
 
 /// All of `#[cube(launch_unchecked)]`, and what is written in CUDA C++.
-pub const KERNELS: [&str; 16] = [
+pub const KERNELS: [&str; 17] = [
     "attend",
+    "attention_mma",
     "clear",
     "copy_into",
     "descend",
@@ -32,8 +33,8 @@ pub const KERNELS: [&str; 16] = [
 
 /// Fewer kernels than this were not every variant: six linear layers for four dtypes and three
 /// tiles of rows, and on tensor cores for three and two; two dtypes of the cache, three sizes of
-/// heads, norms or not, one span of positions or several.
-pub const VARIANTS: usize = (4 * 3 + 3 * 2) * 6 + 2 * 3 * (2 + 2);
+/// heads, norms or not, one span of positions or several; on tensor cores, two sizes of heads.
+pub const VARIANTS: usize = (4 * 3 + 3 * 2) * 6 + 2 * 3 * (2 + 2) + 2 * 2;
 
 const INPUTS: usize = 96;
 const OUTPUTS: usize = 44;
@@ -58,6 +59,9 @@ pub fn all(ops: CubeOps<Cuda>) {
     let on = On(&cores);
     for dtype in [Dtype::F16, Dtype::Q8, Dtype::Q4] {
         linear(&on, dtype, &[1, 17]);
+    }
+    for dim in [64, 128] {
+        attention(&on, dim, DType::F16, false);
     }
     // Gate and up apart.
     let ops = device();

@@ -1,10 +1,7 @@
-//! Linear layers on NVIDIA's tensor cores: `shaders/linear_mma.cu`, which CubeCL compiles and
-//! launches as it does what it generates itself.
+//! Linear layers: `shaders/linear_mma.cu`.
 
-use super::decode::Storage;
-
-/// Blocks of 32 values along k that are underway side by side, each in a warp.
-const WARPS: u32 = 8;
+use super::Defines;
+use crate::cube::decode::Storage;
 
 /// What a kernel is compiled for. The text says what each of these means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,8 +50,8 @@ impl Variant {
         format!("linear_mma_{storage}_{}{marks}", self.rows())
     }
 
-    /// What is compiled.
-    pub fn source(self) -> String {
+    /// What the text is told.
+    pub fn defines(self) -> Defines {
         let storage = match self.storage {
             Storage::Float => 0,
             Storage::Q8 => 1,
@@ -69,11 +66,9 @@ impl Variant {
             ("RESIDUAL", self.residual.into()),
             ("GATE", self.gate.into()),
         ];
-        let mut source = format!("#define KERNEL {}\n", self.entry());
-        for (name, value) in defines {
-            source += &format!("#define {name} {value}\n");
-        }
-        source + include_str!("../../../shaders/linear_mma.cu")
+        defines
+            .map(|(name, value)| (name, value.to_string()))
+            .into()
     }
 }
 
@@ -99,63 +94,5 @@ impl Sizes {
         let all = [self.rows, self.inputs, self.outputs, self.first, self.width];
         let all = all.into_iter().map(|size| size as u64);
         all.chain([u64::from(self.epsilon.to_bits())]).collect()
-    }
-}
-
-mod task {
-    use cubecl::cuda::{CudaCompiler, CudaComputeKernel};
-    use cubecl::ir::{ElemType, UIntKind, metadata::Info};
-    use cubecl::prelude::*;
-    use cubecl::{CompilationError, Compiler, CubeTask};
-
-    use super::{Variant, WARPS};
-
-    /// Invocations of a workgroup.
-    const DIM: (u32, u32) = (32, WARPS);
-
-    impl KernelMetadata for Variant {
-        fn id(&self) -> KernelId {
-            let id = KernelId::new::<Self>().info(*self);
-            id.cube_dim(CubeDim::new_2d(DIM.0, DIM.1).0)
-        }
-
-        fn address_type(&self) -> ElemType {
-            UIntKind::U64.into()
-        }
-    }
-
-    impl CubeTask<CudaCompiler> for Variant {
-        /// Nothing is generated: the text is the kernel.
-        fn define(&self) -> KernelDefinition {
-            let dim = CubeDim::new_2d(DIM.0, DIM.1).0;
-            let settings = KernelSettings::new(dim, ExecutionMode::Checked, AddressType::U64);
-            KernelDefinition {
-                body: Scope::root(settings.clone()),
-                settings,
-                info: Info::default(),
-            }
-        }
-
-        fn compile(
-            &self,
-            _: KernelDefinition,
-            _: &mut CudaCompiler,
-            _: &<CudaCompiler as Compiler>::CompilationOptions,
-        ) -> Result<CompiledKernel<CudaCompiler>, CompilationError> {
-            let source = self.source();
-            Ok(CompiledKernel {
-                entrypoint_name: self.entry(),
-                debug_name: Some("linear_mma"),
-                cube_dim: CubeDim::new_2d(DIM.0, DIM.1),
-                debug_info: None,
-                repr: Some(CudaComputeKernel {
-                    // It has its own, of a size that the compiler knows.
-                    shared_memory_size: 0,
-                    buffers: Vec::new(),
-                    source: source.clone(),
-                }),
-                source,
-            })
-        }
     }
 }
