@@ -34,7 +34,7 @@ struct Sizes {
 };
 
 constexpr u32 WARPS = 8, TILE = 32, SPAN = WARPS * TILE; // positions
-constexpr u32 GROUP = 16 / RATIO;                        // rows
+constexpr u32 GROUP = RATIO == 1 ? WARPS : 16 / RATIO;   // rows, no more than warps
 constexpr u32 OCTETS = DIM / 8;
 constexpr u32 VALUES = 4 * OCTETS + 4; // of a lane's `State`
 constexpr float NOTHING = -1e38f;      // below every score
@@ -77,6 +77,12 @@ DEVICE void attend(State& to, const Lane& me, u32 first, u32 slot) {
         const u16* at = me.keys + u64(of_lane(slot, j * 8 + me.g)) * (KV * DIM) + me.t * 8;
         EACH(c, DIM / 32) take(keys[j][c], at + c * 32);
     }
+    u32 values[DIM / 64][2][4][4]; // of positions 16 k + 2 t, the next, and those 8 further on
+    EACH(k, 2) EACH(i, 4) {
+        const u32 from = of_lane(slot, k * 16 + i / 2 * 8 + me.t * 2 + i % 2);
+        const u16* at = me.values + u64(from) * (KV * DIM) + me.g * 8;
+        EACH(q, DIM / 64) take(values[q][k][i], at + q * 64);
+    }
     float scores[4][4] = {}; // of positions 8 j + 2 t and the next
     EACH(c, DIM / 32) {
         u32 hi[2][4], lo[2][4];
@@ -111,18 +117,10 @@ DEVICE void attend(State& to, const Lane& me, u32 first, u32 slot) {
         to.total[half] = __fadd_rn(total, across(total, 2));
         to.most[half] = most;
     }
-    const u16* values[2][4]; // of positions 16 k + 2 t, the next, and those 8 further on
-    EACH(k, 2) EACH(i, 4) {
-        const u32 from = of_lane(slot, k * 16 + i / 2 * 8 + me.t * 2 + i % 2);
-        values[k][i] = me.values + u64(from) * (KV * DIM) + me.g * 8;
-    }
     EACH(q, DIM / 64) {
-        u32 v[2][4][4];
-        EACH(k, 2) EACH(i, 4) {
-            take(v[k][i], values[k][i] + q * 64);
-            // What a row does not see weighs nothing, and must not be infinite.
-            EACH(e, 4) v[k][i][e] = finite(v[k][i][e]);
-        }
+        // What a row does not see weighs nothing, and must not be infinite.
+        EACH(k, 2) EACH(i, 4) EACH(e, 4) values[q][k][i][e] = finite(values[q][k][i][e]);
+        const auto& v = values[q];
         EACH(e, 8) {
             float(&sums)[4] = to.sums[q * 8 + e];
             EACH(i, 4) sums[i] = 0;

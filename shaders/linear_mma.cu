@@ -1,36 +1,40 @@
 // Linear layers on tensor cores: y = x W^T for up to a few dozen rows, with what surrounds
 // it in a transformer, in one launch. For NVIDIA GPUs of compute capability 8.0 and later.
 //
-// Compiled when a program runs, once for each variant; lines before this text say which:
+// Compiled when a program runs, once for each variant; lines before this text say which,
+// and mma.cuh:
 //   KERNEL    the name of the entry
 //   STORAGE   0: f16 numbers, 1: q8, 2: q4, in packets as backends/src/cube/decode.rs says
-//   TILES     tiles of 16 rows that a block of threads takes on: 1, 2, or 4, with which sums
-//             of 8 octets leave no registers to fetch weights ahead
-//   COLUMNS   octets, which are 8 sums side by side, that it makes for each row: 4 or 8
+//   SINGLE    0 or 1: whether there is one row only
+//   TILES     tiles of 8 rows that a block of threads takes on: 1 to 4
+//   GROUPS    groups of 16 sums that it makes for each row: 1, 2 or 4, even where gated
+//   STAGES    blocks of weights that are on their way to each warp
+//   RESIDENT  blocks of threads for which a processor shall have registers
 //   NORM, BIAS, RESIDUAL, GATE   0 or 1: what comes before and after
 //
 // Bindings (those that a variant does without may be any pointer):
 //   x         [rows, inputs] f32
 //   gain      [inputs] f32, the weight of the RMS norm that x goes through first
-//   weights   [packets, outputs], packets of 8 bytes (f16) or 16
+//   weights   [packets, outputs], packets of 8 bytes (f16, of an even number of outputs) or 16
 //   scales    [blocks, outputs] f16, in q4 each followed by the block's minimum
 //   bias      [width] f32
 //   residual  [rows, width] f32
 //   y         [rows, width] f32, of which these outputs are columns `first` and on
-// Grid: [tiles of 16 TILES rows, groups of RESULTS results]. Block: [32, 8].
+// Grid: [tiles of 8 TILES rows, groups of RESULTS results]. Block: [32, 8].
 //
 // Such a layer waits for memory, so all is arranged to read weights once, and early. Eight
 // warps share k: warp s takes the blocks of 32 values s, s + 8, ... and has sums of its own
-// for all rows and columns, in registers; in the end the eight are added in the order of s.
+// for all rows and outputs, in registers; in the end the eight are added in the order of s.
 // While a block is multiplied, the weights of the next ones and the next rows are underway.
+// Weights go from memory to the lanes that multiply them, and warps never wait for each other.
 //
-// Tensor cores multiply f16. Weights are exact in it, quantised ones as integers, whose
-// scale is applied to a block's sum. Of x nothing is lost either: it is split into two f16,
-// x = hi + lo, and both are multiplied.
+// Weights are what mma takes 16 rows of, and rows of x its columns, of which 8 are enough.
+// Weights are exact in f16, quantised ones as integers, whose scale is applied to a block's
+// sum. x times gain is split into two f16; the norm's factor, which is the row's, comes last.
 //
 // A row's result does not depend, to the bit, on the rows beside it, on its place among
-// them, on TILES or on COLUMNS. None of these enters the order of a sum, and operations
-// that a compiler might fuse, or might not, are spelled out.
+// them, or on SINGLE, TILES, GROUPS and STAGES. None of these enters the order of a sum, and
+// operations that a compiler might fuse, or might not, are spelled out.
 
 struct Sizes {
     u64 rows, inputs; // of x
@@ -40,56 +44,38 @@ struct Sizes {
     u32 unused;
 };
 
-#if STORAGE == 0
-typedef u64 Word;  // what a lane takes of a packet: all, but of every fourth packet
-typedef u16 Scale; // none
-constexpr u32 PACKETS = 8, WORDS = 1, LOADS = 2; // of a block, of a packet, of a lane
-#elif STORAGE == 1
-typedef u32 Word;  // values 4 t to 4 t + 3
-typedef u16 Scale;
-constexpr u32 PACKETS = 2, WORDS = 4, LOADS = 2;
-#else
-typedef u32 Word;  // the same, and those 16 further on
-typedef u32 Scale; // and minimum
-constexpr u32 PACKETS = 1, WORDS = 4, LOADS = 1;
-#endif
 constexpr u32 WARPS = 8;
 constexpr u32 STEPS = 2;              // of 16 values, in a block of 32
 constexpr u32 STREAMS = GATE ? 2 : 1; // gates and what they gate
-constexpr u32 SUMS = 8 * COLUMNS;     // of a row, in a block of threads
+constexpr u32 SUMS = 16 * GROUPS;     // of a row, in a block of threads
 constexpr u32 RESULTS = SUMS / STREAMS;
-// Blocks on their way to each warp: 16 bytes for a lane and column, if registers suffice.
-constexpr u32 STAGES = (1 << STORAGE) > TILES ? (1 << STORAGE) / TILES : 1;
+constexpr u32 PACKETS = STORAGE == 0 ? 8 : STORAGE == 1 ? 2 : 1; // of a block
+constexpr u32 BYTES = STORAGE == 0 ? 8 : 16;                     // of a packet
+constexpr u32 LOADS = STORAGE == 2 ? 1 : 2; // of an output, by a lane, in a block
+constexpr u32 SCALE_BYTES = STORAGE == 2 ? 4 : 2;
 
-/// A lane's share of a block's weights: of column g of each octet the values 4 t to
-/// 4 t + 3 of both steps. No lane needs for its mma what another one loads.
+/// A lane's share of a block's weights: of two outputs of each group the values 4 t to
+/// 4 t + 3 of both steps. Outputs are g and g + 8; in f16 2 g and 2 g + 1, which lie together.
 struct Packed {
-    Word words[LOADS][COLUMNS];
-    Scale scales[COLUMNS / 4]; // of sums `lane` and `lane + 32`
-    float gain;                // of value `lane`
+    u32 words[GROUPS][LOADS][STORAGE == 0 ? 4 : 2];
+    u32 scales[GROUPS][2];
 };
 
-/// What a warp's lanes give each other of a block; read 16 bytes at a time.
-struct alignas(16) Shared {
-    float gain[32], factors[SUMS][2]; // scale and minimum
-};
-
-/// A lane's share of 16 rows of x as mma takes it: of rows g and g + 8 those same values;
-/// and the sums of all of the block's values of these rows.
+/// A lane's share of 8 rows of x as mma takes it: of row g those same values. And the sums of
+/// the block's values, of rows 2 t and 2 t + 1.
 struct Split {
-    u32 hi[STEPS][4], lo[STEPS][4];
-    float sum[2];
+    u32 hi[STEPS][2], lo[STEPS][2];
+    float sums[4];
 };
 
 /// Who this is, and where its share lies.
 struct Lane {
     u32 warp, lane, g, t;
     u32 inputs, outputs;
-    u32 rows, results;    // from g on
-    const float* x;       // of row g, from value 4 t on
-    const float* gain;    // of value `lane` of the block that is sent for next
-    const Word* weights;  // of this one too
-    const Scale* scales;
+    u32 rows;            // from g on
+    u32 results[2];      // from this lane's two of the first group on
+    const float *x, *gain; // of row g, from value 4 t on
+    const char *weights, *scales; // of the block that is sent for next
 };
 
 /// Whether x has values 4 t and on of a step. f16 may end within a block.
@@ -98,148 +84,144 @@ DEVICE bool values(const Lane& me, u32 block, u32 step) {
 }
 
 /// Sends for a block's weights. What is missing stays zero, or what it was: x is zero where
-/// values are missing, and columns beyond the end are not stored.
+/// values are missing, and outputs beyond the end are not stored.
 DEVICE void send_for(Packed& to, Lane& me, u32 block) {
-    constexpr u32 OCTETS = COLUMNS / STREAMS; // Those of gates come first.
+    constexpr u32 OWN = GROUPS / STREAMS; // groups of a stream; those of gates come first
     const u64 gated = me.outputs / STREAMS;
-    EACH(i, LOADS) {
-        const Word* packets = me.weights + u64(i * PACKETS / LOADS * WORDS) * me.outputs;
-        const u32 results = values(me, block, i) ? me.results : 0;
-        EACH(j, COLUMNS) {
-            const u64 at = (j / OCTETS * gated + j % OCTETS * 8) * WORDS;
-            stream(to.words[i][j], packets + at, j % OCTETS * 8 < results);
+    EACH(j, GROUPS) {
+        const u64 output = j / OWN * gated + j % OWN * 16;
+        EACH(i, LOADS) {
+            const char* at = me.weights + (u64(i * PACKETS / LOADS) * me.outputs + output) * BYTES;
+            const bool there = values(me, block, i);
+#if STORAGE == 0
+            stream(to.words[j][i], at, there && j % OWN * 16 < me.results[0]);
+#else
+            EACH(h, 2) {
+                const bool ours = there && j % OWN * 16 < me.results[h];
+                stream(to.words[j][i][h], at + h * 8 * BYTES, ours);
+            }
+#endif
+        }
+        if (STORAGE != 0) EACH(h, 2) {
+            const char* at = me.scales + (output + h * 8) * SCALE_BYTES;
+            const bool ours = values(me, block, 0) && j % OWN * 16 < me.results[h];
+            if (STORAGE == 1) stream_half(to.scales[j][h], at, ours);
+            if (STORAGE == 2) stream(to.scales[j][h], at, ours);
         }
     }
-    me.weights += u64(WARPS * PACKETS * WORDS) * me.outputs;
-    if (STORAGE != 0) EACH(i, COLUMNS / 4) {
-        const u32 sum = me.lane + i * 32, result = blockIdx.y * RESULTS + sum % RESULTS;
-        const bool there = values(me, block, 0) && result < gated;
-        stream(to.scales[i], me.scales + (sum / RESULTS * gated + result), there);
-    }
-    me.scales += u64(WARPS) * me.outputs;
-    if (NORM) stream(to.gain, me.gain, block * 32 + me.lane < me.inputs);
-    me.gain += WARPS * 32;
+    me.weights += u64(WARPS * PACKETS) * me.outputs * BYTES;
+    me.scales += u64(WARPS) * me.outputs * SCALE_BYTES;
 }
 
-/// Bytes as f16: 0x6400 is 1024, whose last bits count ones. `zero` is what stands for 0.
-DEVICE void unpack(u32 (&to)[2], u32 four, u32 zero) {
-    to[0] = minus(bytes(four, 0x64646464, 0x4140), zero);
-    to[1] = minus(bytes(four, 0x64646464, 0x4342), zero);
+/// Which two of four values are the pair i: neighbours, but in q4, where nibbles of bytes 0
+/// and 2 lie 16 bits apart.
+DEVICE constexpr u32 of_pair(u32 i, u32 half) {
+    return STORAGE == 2 ? i + 2 * half : 2 * i + half;
 }
 
-/// Makes numbers of a block that has come, and gives the others of the warp their part.
-DEVICE void receive(u32 (&to)[COLUMNS][STEPS][2], Shared& shared, const Packed& from, u32 lane) {
-    EACH(j, COLUMNS) EACH(step, STEPS) {
-        const Word word = from.words[step % LOADS][j];
+/// Makes numbers of a group's weights, as mma takes them. 0x6400 is 1024, whose last bits
+/// count ones.
+DEVICE void unpack(u32 (&to)[STEPS][4], const u32 (&from)[LOADS][STORAGE == 0 ? 4 : 2]) {
+    EACH(step, STEPS) EACH(h, 2) EACH(i, 2) {
+        u32& pair = to[step][h + 2 * i];
 #if STORAGE == 0
-        to[j][step][0] = u32(word);
-        to[j][step][1] = u32(word >> 32);
+        pair = from[step][h * 2 + i];
 #elif STORAGE == 1
-        unpack(to[j][step], word, 0x64806480);
+        pair = minus(bytes(from[step][h], 0x64646464, i == 0 ? 0x4140 : 0x4342), 0x64806480);
 #else
-        unpack(to[j][step], word >> 4 * step & 0x0f0f0f0f, 0x64006400);
+        const u32 shifted = from[0][h] >> (8 * i + 4 * step);
+        pair = minus(and_or(shifted, 0x000f000f, 0x64006400), 0x64006400);
 #endif
     }
-    if (STORAGE == 0 && !NORM) return;
-    sync_warp(); // All are done with the block before.
-    if (STORAGE != 0) EACH(i, COLUMNS / 4) {
-        const float2 factors = floats(from.scales[i]);
-        shared.factors[lane + i * 32][0] = factors.x;
-        shared.factors[lane + i * 32][1] = factors.y;
-    }
-    if (NORM) shared.gain[lane] = from.gain;
-    sync_warp();
 }
 
-/// Loads a lane's share of a tile's rows at a block. Rows that are not there stay what they
-/// were: whatever they give is not stored, and no other row has a part in it.
-DEVICE void load_rows(float (&to)[2][STEPS][4], const Lane& me, u32 block, u32 tile) {
-    EACH(half, 2) EACH(step, STEPS) {
-        const u32 row = tile * 16 + half * 8;
-        const bool there = values(me, block, step);
-        EACH(i, 4) if (STORAGE == 0 && !there) to[half][step][i] = 0;
-        const float* at = me.x + u64(row) * me.inputs + block * 32 + step * 16;
-        load(to[half][step], at, there && row < me.rows);
+/// What warps have of x in shared memory. Of several rows, each lane what it sent for: their
+/// next blocks. Of one row, which all lanes share: the next blocks, split.
+constexpr u32 AHEAD = SINGLE ? 8 : TILES < 3 ? 4 / TILES : 1; // blocks
+union Shared {
+    float rows[WARPS][SINGLE ? 1 : AHEAD][TILES][STEPS][32][4];
+    u32 row[WARPS][AHEAD][STEPS][4][4];
+    float partial[WARPS][8][SUMS + 8]; // In the end: sums. + 8: rows avoid one bank.
+};
+
+/// Sends for a lane's share of the rows at a block: zeros where there are none.
+DEVICE void send_for_rows(float (&to)[TILES][STEPS][32][4], const Lane& me, u32 block) {
+    EACH(tile, TILES) EACH(step, STEPS) {
+        const float* at = me.x + u64(tile * 8) * me.inputs + block * 32 + step * 16;
+        const bool there = values(me, block, step) && tile * 8 < me.rows;
+        copy(to[tile][step][me.lane], there ? at : me.x, there);
     }
+    end_copies();
 }
 
-/// Splits 16 rows, or only the first eight; `roots` are the rows' factors in the norm.
-DEVICE void split_rows(Split& to, const float (&from)[2][STEPS][4], const float* gain,
-                  const volatile float* roots, bool all) {
-    EACH(half, 2) {
-        if (half == 1 && !all) return;
-        const float root = NORM ? roots[half * 8] : 1;
-        float sum[STEPS];
-        EACH(step, STEPS) {
-            float v[4], gains[4];
-            if (NORM) reread(gains, gain + step * 16);
-            EACH(i, 4) v[i] = from[half][step][i];
-            if (NORM) EACH(i, 4) v[i] = __fmul_rn(__fmul_rn(v[i], root), gains[i]);
-            sum[step] = __fadd_rn(__fadd_rn(v[0], v[1]), __fadd_rn(v[2], v[3]));
-            EACH(i, 2) {
-                const u32 at = half + 2 * i;
-                split(to.hi[step][at], to.lo[step][at], v[2 * i], v[2 * i + 1]);
-            }
-        }
-        to.sum[half] = __fadd_rn(sum[0], sum[1]);
-        if (STORAGE == 2) {
-            to.sum[half] = __fadd_rn(to.sum[half], across(to.sum[half], 1));
-            to.sum[half] = __fadd_rn(to.sum[half], across(to.sum[half], 2));
-        }
+/// Loads a lane's share of the one row at a block: zeros where it has ended.
+DEVICE void load_row(float (&to)[STEPS][4], const Lane& me, u32 block) {
+    EACH(step, STEPS) {
+        EACH(i, 4) to[step][i] = 0;
+        load(to[step], me.x + block * 32 + step * 16, values(me, block, step));
     }
 }
 
-/// Adds the products of 16 rows and a block's weights, four octets at a time, so that a
-/// tensor core need not wait for one sum to take up the next.
-DEVICE void multiply(float (&sums)[COLUMNS][4], const Split& a,
-                     const u32 (&b)[COLUMNS][STEPS][2], const float* factors) {
-    for (u32 first = 0; first < COLUMNS; first += 4) {
-        float part[4][4] = {};
-        EACH(step, STEPS) {
-            EACH(j, 4) mma(part[j], a.lo[step], b[first + j][step]);
-            EACH(j, 4) mma(part[j], a.hi[step], b[first + j][step]);
+DEVICE void load_gains(float (&to)[STEPS][4], const Lane& me, u32 block) {
+    if (NORM) EACH(step, STEPS) {
+        load(to[step], me.gain + block * 32 + step * 16, values(me, block, step));
+    }
+}
+
+/// Splits a lane's values, and adds up their squares.
+DEVICE float split_values(Split& to, const float (&x)[STEPS][4], const float (&gain)[STEPS][4]) {
+    float squares = 0;
+    EACH(step, STEPS) {
+        float v[4];
+        EACH(i, 4) {
+            v[i] = NORM ? __fmul_rn(x[step][i], gain[step][i]) : x[step][i];
+            if (NORM) squares = __fmaf_rn(x[step][i], x[step][i], squares);
         }
-        EACH(j, 4) {
-            float factor[4] = {1, 0, 1, 0}; // of columns 2 t and 2 t + 1
-            if (STORAGE != 0) reread(factor, factors + (first + j) * 16);
-            EACH(i, 4) {
-                float& sum = sums[first + j][i];
-                if (STORAGE == 0) sum = __fadd_rn(part[j][i], sum);
-                if (STORAGE != 0) sum = __fmaf_rn(factor[i % 2 * 2], part[j][i], sum);
-                if (STORAGE == 2) sum = __fmaf_rn(factor[i % 2 * 2 + 1], a.sum[i / 2], sum);
-            }
+        EACH(i, 2) {
+            split(to.hi[step][i], to.lo[step][i], v[of_pair(i, 0)], v[of_pair(i, 1)]);
+        }
+    }
+    return squares;
+}
+
+/// Adds up the values of each row of a block.
+DEVICE void add_up(Split& to) {
+    if (STORAGE != 2) return;
+    const u32 ones[4] = {0x3c003c00, 0x3c003c00, 0x3c003c00, 0x3c003c00};
+    EACH(i, 4) to.sums[i] = 0;
+    EACH(step, STEPS) mma(to.sums, ones, to.lo[step]);
+    EACH(step, STEPS) mma(to.sums, ones, to.hi[step]);
+}
+
+/// Adds the products of a group's weights of a block and all rows, tile beside tile: a tensor
+/// core takes up another sum while it is at one.
+DEVICE void multiply(float (&sums)[TILES][GROUPS][4], u32 group, const u32 (&a)[STEPS][4],
+                     const Split (&b)[TILES], const u32 (&scales)[2]) {
+    float part[TILES][4] = {};
+    EACH(step, STEPS) {
+        EACH(tile, TILES) mma(part[tile], a[step], b[tile].lo[step]);
+        EACH(tile, TILES) mma(part[tile], a[step], b[tile].hi[step]);
+    }
+    EACH(h, 2) {
+        const float2 factors = STORAGE == 0 ? float2{1, 0} : floats(scales[h]);
+        EACH(tile, TILES) EACH(i, 2) {
+            const float product = part[tile][h * 2 + i];
+            float& sum = sums[tile][group][h * 2 + i];
+            if (STORAGE == 0) sum = __fadd_rn(product, sum);
+            if (STORAGE != 0) sum = __fmaf_rn(factors.x, product, sum);
+            if (STORAGE == 2) sum = __fmaf_rn(factors.y, b[tile].sums[i], sum);
         }
     }
 }
 
-/// 1 / sqrt(mean(x^2) + epsilon) of rows from x on, one warp to a row.
-DEVICE void inverse_roots(volatile float* roots, const float* x, u32 rows, const Lane& me,
-                          float epsilon) {
-    for (u32 row = me.warp; row < rows; row += WARPS) {
-        float sum = 0;
-#pragma unroll 8
-        for (u32 k = me.lane * 4; k < me.inputs; k += 128) {
-            float v[4] = {};
-            load(v, x + u64(row) * me.inputs + k, true);
-            EACH(i, 4) sum = __fmaf_rn(v[i], v[i], sum);
-        }
-        for (u32 mask = 16; mask > 0; mask /= 2) sum = __fadd_rn(sum, across(sum, mask));
-        const float mean = __fdiv_rn(sum, float(me.inputs));
-        if (me.lane == 0) roots[row] = __fdiv_rn(1, __fsqrt_rn(__fadd_rn(mean, epsilon)));
-    }
-    __syncthreads();
-}
-
-// Where sums are few, registers shall leave a processor room for two blocks of threads.
-extern "C" __global__ void __launch_bounds__(256, TILES == 1 && COLUMNS == 4 ? 2 : 1)
+extern "C" __global__ void __launch_bounds__(256, RESIDENT)
     KERNEL(const float* x, const float* gain, const u32* weights, const u16* scales,
            const float* bias, const float* residual, float* y,
            const __grid_constant__ Sizes sizes) {
-    __shared__ Shared shared[WARPS];
-    __shared__ volatile float roots[16 * TILES];
-    alignas(16) __shared__ float partial[WARPS][16][SUMS + 8]; // + 8: rows avoid one bank.
-    const u32 first_row = blockIdx.x * 16 * TILES, first_result = blockIdx.y * RESULTS;
-    const u32 rows = min(u32(sizes.rows) - first_row, 16u * TILES);
+    alignas(16) __shared__ Shared shared;
+    __shared__ float squared[WARPS][8 * TILES];
+    const u32 first_row = blockIdx.x * 8 * TILES, first_result = blockIdx.y * RESULTS;
+    const u32 rows = min(u32(sizes.rows) - first_row, 8u * TILES);
     Lane me;
     me.warp = of_lane(threadIdx.y, 0); // So that a compiler knows that all have the same.
     me.lane = threadIdx.x;
@@ -248,62 +230,115 @@ extern "C" __global__ void __launch_bounds__(256, TILES == 1 && COLUMNS == 4 ? 2
     me.inputs = sizes.inputs;
     me.outputs = sizes.outputs;
     const u32 results = me.outputs / STREAMS;
+    const auto output = [&](u32 h) { return STORAGE == 0 ? me.g * 2 + h : me.g + h * 8; };
+    EACH(h, 2) me.results[h] = max(results, first_result + output(h)) - first_result - output(h);
     me.rows = max(rows, me.g) - me.g;
-    me.results = max(results, first_result + me.g) - first_result - me.g;
-    me.x = x + u64(first_row + me.g) * me.inputs + me.t * 4;
-    me.gain = gain + me.warp * 32 + me.lane;
-    const u32 packet = me.warp * PACKETS + (WORDS == 1 ? me.t : 0);
-    me.weights = reinterpret_cast<const Word*>(weights) +
-                 (u64(packet) * me.outputs + first_result + me.g) * WORDS + me.t % WORDS;
-    me.scales = reinterpret_cast<const Scale*>(scales) + u64(me.warp) * me.outputs;
+    me.x = x + u64(first_row + (SINGLE ? 0 : me.g)) * me.inputs + me.t * 4;
+    me.gain = gain + me.t * 4;
+    const u64 packet = me.warp * PACKETS + (STORAGE == 0 ? me.t : 0);
+    me.weights = reinterpret_cast<const char*>(weights) +
+                 (packet * me.outputs + first_result + output(0)) * BYTES +
+                 (STORAGE == 0 ? 0 : me.t * 4);
+    me.scales = reinterpret_cast<const char*>(scales) +
+                (u64(me.warp) * me.outputs + first_result + output(0)) * SCALE_BYTES;
 
     Packed coming[STAGES] = {};
     EACH(i, STAGES) send_for(coming[i], me, me.warp + i * WARPS);
-    if (NORM) inverse_roots(roots, x + u64(first_row) * me.inputs, rows, me, sizes.epsilon);
-    float next[2][STEPS][4] = {};
-    load_rows(next, me, me.warp, 0);
+    float gains[STEPS][4] = {};
+#if SINGLE // Lanes that would have other rows take blocks further on.
+    auto& row = shared.row[me.warp];
+    float next[STEPS][4];
+    const u32 further = me.g * WARPS;
+    load_row(next, me, me.warp + further);
+    load_gains(gains, me, me.warp + further);
+#else
+    auto& rows_ahead = shared.rows[me.warp];
+    EACH(i, AHEAD) send_for_rows(rows_ahead[i], me, me.warp + i * WARPS);
+    load_gains(gains, me, me.warp);
+#endif
 
-    float sums[TILES][COLUMNS][4] = {};
-    Shared& ours = shared[me.warp];
-    for (u32 round = me.warp; round * 32 < me.inputs; round += WARPS * STAGES) {
+    float sums[TILES][GROUPS][4] = {}, squares[TILES] = {};
+    for (u32 round = me.warp, number = 0; round * 32 < me.inputs; round += WARPS * STAGES) {
         EACH(i, STAGES) {
             const u32 block = round + i * WARPS;
             if (block * 32 >= me.inputs) break;
-            u32 b[COLUMNS][STEPS][2];
-            receive(b, ours, coming[i], me.lane);
-            send_for(coming[i], me, block + WARPS * STAGES);
-            EACH(tile, TILES) {
-                if (tile > 0 && tile * 16 >= rows) break;
-                const bool more = tile + 1 < TILES && tile * 16 + 16 < rows;
-                Split a = {};
-                split_rows(a, next, &ours.gain[me.t * 4], &roots[tile * 16 + me.g],
-                      tile * 16 + 8 < rows);
-                load_rows(next, me, more ? block : block + WARPS, more ? tile + 1 : 0);
-                multiply(sums[tile], a, b, ours.factors[me.t * 2]);
+            Split b[TILES];
+#if SINGLE
+            if (number % AHEAD == 0) {
+                const float ours = split_values(b[0], next, gains);
+                sync_warp(); // All are done with the blocks before.
+                EACH(step, STEPS) EACH(i, 2) {
+                    row[me.g][step][me.t][i] = b[0].hi[step][i];
+                    row[me.g][step][me.t][2 + i] = b[0].lo[step][i];
+                }
+                if (NORM) EACH(k, AHEAD) {
+                    squares[0] = __fadd_rn(squares[0], of_lane(ours, k * 4 + me.t));
+                }
+                sync_warp();
+                load_row(next, me, block + AHEAD * WARPS + further);
+                load_gains(gains, me, block + AHEAD * WARPS + further);
             }
+            EACH(step, STEPS) EACH(i, 2) {
+                b[0].hi[step][i] = row[number % AHEAD][step][me.t][i];
+                b[0].lo[step][i] = row[number % AHEAD][step][me.t][2 + i];
+            }
+#else
+            wait_for_copies<AHEAD - 1>();
+            auto& here = rows_ahead[number % AHEAD];
+            EACH(tile, TILES) {
+                float x[STEPS][4];
+                EACH(step, STEPS) EACH(i, 4) x[step][i] = here[tile][step][me.lane][i];
+                const float ours = split_values(b[tile], x, gains);
+                if (NORM) squares[tile] = __fadd_rn(squares[tile], ours);
+            }
+            send_for_rows(here, me, block + AHEAD * WARPS);
+            load_gains(gains, me, block + WARPS);
+#endif
+            number++;
+            EACH(tile, TILES) add_up(b[tile]);
+            EACH(j, GROUPS) {
+                u32 a[STEPS][4];
+                unpack(a, coming[i].words[j]);
+                multiply(sums, j, a, b, coming[i].scales[j]);
+            }
+            // No earlier: what is overwritten in use would be copied, and waited for.
+            send_for(coming[i], me, block + WARPS * STAGES);
         }
     }
+    wait_for_copies<0>(); // Sums take their place.
 
     EACH(tile, TILES) {
-        if (tile > 0) __syncthreads(); // The tile before is done with.
-        EACH(i, COLUMNS * 2) {
-            float* at = &partial[me.warp][i % 2 * 8 + me.g][i / 2 * 8 + me.t * 2];
-            const float* pair = &sums[tile][i / 2][i % 2 * 2];
-            *reinterpret_cast<float2*>(at) = {pair[0], pair[1]};
+        if (NORM) {
+            squares[tile] = __fadd_rn(squares[tile], across(squares[tile], 1));
+            squares[tile] = __fadd_rn(squares[tile], across(squares[tile], 2));
+            squared[me.warp][tile * 8 + me.g] = squares[tile];
+        }
+        __syncthreads(); // The tile before is done with, or x.
+        EACH(j, GROUPS) EACH(h, 2) EACH(i, 2) {
+            shared.partial[me.warp][me.t * 2 + i][j * 16 + output(h)] = sums[tile][j][h * 2 + i];
         }
         __syncthreads();
-        for (u32 i = me.warp * 32 + me.lane; i < 16 * RESULTS; i += WARPS * 32) {
+        for (u32 i = me.warp * 32 + me.lane; i < 8 * RESULTS; i += WARPS * 32) {
             const u32 row = i / RESULTS, result = i % RESULTS;
-            if (tile * 16 + row >= rows || first_result + result >= results) continue;
+            if (tile * 8 + row >= rows || first_result + result >= results) continue;
+            float root = 1;
+            if (NORM) {
+                float sum = 0;
+                EACH(warp, WARPS) sum = __fadd_rn(sum, squared[warp][tile * 8 + row]);
+                const float mean = __fdiv_rn(sum, float(me.inputs));
+                root = __fdiv_rn(1, __fsqrt_rn(__fadd_rn(mean, sizes.epsilon)));
+            }
             float total[STREAMS];
             EACH(s, STREAMS) {
-                total[s] = partial[0][row][s * RESULTS + result];
+                total[s] = shared.partial[0][row][s * RESULTS + result];
                 EACH(warp, WARPS - 1) {
-                    total[s] = __fadd_rn(total[s], partial[warp + 1][row][s * RESULTS + result]);
+                    const float more = shared.partial[warp + 1][row][s * RESULTS + result];
+                    total[s] = __fadd_rn(total[s], more);
                 }
+                if (NORM) total[s] = __fmul_rn(total[s], root);
             }
             const u64 column = sizes.first + first_result + result;
-            const u64 at = (first_row + tile * 16 + row) * sizes.width + column;
+            const u64 at = (first_row + tile * 8 + row) * sizes.width + column;
             float v = total[0];
             if (BIAS) v = __fadd_rn(v, bias[column]);
             if (GATE) v = __fmul_rn(__fdiv_rn(v, __fadd_rn(1, expf(-v))), total[STREAMS - 1]);

@@ -20,12 +20,19 @@ DEVICE void mma(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-/// Two numbers as f16, rounded to nearest, the first in the low half; and back.
+/// Two numbers as f16, rounded to nearest, the first in the low half.
 DEVICE u32 halves(float low, float high) {
     u32 pair;
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
     return pair;
 }
+/// The same, where infinities become +-65504.
+DEVICE u32 finite_halves(float low, float high) {
+    u32 pair;
+    asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+/// And back.
 DEVICE float2 floats(u32 pair) {
     float2 v;
     asm("{ .reg .b16 l, h; mov.b32 {l, h}, %2; cvt.f32.f16 %0, l; cvt.f32.f16 %1, h; }"
@@ -43,46 +50,62 @@ DEVICE u32 minus(u32 a, u32 b) {
     asm("sub.f16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
     return a;
 }
+/// v & mask | more, in one instruction where constants would make it two.
+DEVICE u32 and_or(u32 v, u32 mask, u32 more) {
+    u32 to;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(to) : "r"(v), "r"(mask), "r"(more));
+    return to;
+}
 /// Four of the bytes of a (0 to 3) and b (4 to 7), which the digits of `which` name.
 DEVICE u32 bytes(u32 a, u32 b, u32 which) { return __byte_perm(a, b, which); }
 /// What the lane has whose number differs in the bits of `mask`; what a lane has.
 DEVICE float across(float v, u32 mask) { return __shfl_xor_sync(~0u, v, mask); }
 DEVICE u32 of_lane(u32 v, u32 lane) { return __shfl_sync(~0u, v, lane); }
+DEVICE float of_lane(float v, u32 lane) { return __shfl_sync(~0u, v, lane); }
 /// Whether all lanes say so.
 DEVICE bool every(bool v) { return __all_sync(~0u, v); }
 DEVICE void sync_warp() { __syncwarp(); }
 
 // Loads, where `there`; elsewhere v stays what it was. They happen where they are written,
 // which is early. What is read once shall not drive x out of the cache.
-#define STREAM(type, name, letter)                                                         \
-    DEVICE void stream(type& v, const type* at, bool there) {                              \
-        asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0;"                               \
-                     "@p ld.global.nc.L1::no_allocate." name " %0, [%1]; }"                \
-                     : "+" letter(v) : "l"(at), "r"(u32(there)));                          \
-    }
-STREAM(u16, "u16", "h") STREAM(u32, "u32", "r") STREAM(u64, "u64", "l") STREAM(float, "f32", "f")
+#define STREAM "{ .reg .pred p; setp.ne.u32 p, %2, 0; @p ld.global.nc.L1::no_allocate."
+DEVICE void stream_half(u32& v, const void* at, bool there) {
+    u16 low = v;
+    asm volatile(STREAM "u16 %0, [%1]; }" : "+h"(low) : "l"(at), "r"(u32(there)));
+    v = low;
+}
+DEVICE void stream(u32& v, const void* at, bool there) {
+    asm volatile(STREAM "u32 %0, [%1]; }" : "+r"(v) : "l"(at), "r"(u32(there)));
+}
+DEVICE void stream(u32 (&v)[4], const void* at, bool there) {
+    asm volatile("{ .reg .pred p; setp.ne.u32 p, %5, 0;"
+                 "@p ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4]; }"
+                 : "+r"(v[0]), "+r"(v[1]), "+r"(v[2]), "+r"(v[3]) : "l"(at), "r"(u32(there)));
+}
 DEVICE void load(float (&v)[4], const float* at, bool there) {
     asm volatile("{ .reg .pred p; setp.ne.u32 p, %5, 0;"
                  "@p ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4]; }"
                  : "+f"(v[0]), "+f"(v[1]), "+f"(v[2]), "+f"(v[3]) : "l"(at), "r"(u32(there)));
 }
-/// Loads 16 bytes, whenever.
-DEVICE void take(u32 (&v)[4], const u16* at) {
-    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
-        : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "l"(at));
+/// Copies 16 bytes to shared memory, or zeros, while the lane goes on. Copies are told apart by
+/// where one says that they end, and waited for but for the last so many.
+DEVICE void copy(float (&to)[4], const float* at, bool there) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;"
+                 :: "r"(u32(__cvta_generic_to_shared(to))), "l"(at), "r"(there ? 16 : 0) : "memory");
 }
-/// Reads shared memory anew, where a compiler would rather hold on to what it has read.
-DEVICE void reread(float (&v)[4], const float* at) {
-    asm volatile("ld.volatile.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(v[0]), "=f"(v[1]), "=f"(v[2]), "=f"(v[3])
-                 : "r"(u32(__cvta_generic_to_shared(at))) : "memory");
+DEVICE void end_copies() { asm volatile("cp.async.commit_group;"); }
+template <u32 BUT>
+DEVICE void wait_for_copies() { asm volatile("cp.async.wait_group %0;" :: "n"(BUT) : "memory"); }
+DEVICE void take(u32 (&v)[4], const u16* at) {
+    asm volatile("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+        : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "l"(at));
 }
 
 #endif
 
 /// Splits numbers in two f16 each, by which nothing is lost: a = hi + lo.
 DEVICE void split(u32& hi, u32& lo, float a, float b) {
-    hi = finite(halves(a, b));
+    hi = finite_halves(a, b);
     const float2 most = floats(hi);
     lo = halves(__fadd_rn(a, -most.x), __fadd_rn(b, -most.y));
 }

@@ -64,7 +64,9 @@ impl Packed {
             .collect();
         let half = gpu.limits.half && dtype != Dtype::F32;
         let bytes = packet_bytes(dtype, half) * packets(dtype, inputs);
-        let most = (gpu.limits.piece / bytes.max(1)).max(1);
+        let most = gpu.limits.piece / bytes.max(1);
+        // Tensor cores read outputs in pairs.
+        let most = (most - most % 2).max(1);
         let mut packed = Self {
             storage: Storage::of(dtype),
             half,

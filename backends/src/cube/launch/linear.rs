@@ -71,7 +71,7 @@ impl<K: Kind> CubeOps<K> {
             y: self.room(rows, weight.outputs / streams)?,
         };
         #[cfg(feature = "cuda")]
-        if self.gpu.limits.tensor_cores && weight.half {
+        if self.suits_tensor_cores(layer) {
             self.on_tensor_cores(&on, rows)?;
             return Ok(K::wrap(on.y));
         }

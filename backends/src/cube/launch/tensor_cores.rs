@@ -4,35 +4,42 @@ use cubecl::prelude::*;
 use cubecl::server::{Handle, KernelArguments, MetadataBindingInfo};
 use eaglet_core::error::{Error, Result};
 
-use super::Buffer;
 use super::linear::Buffers;
+use super::{Buffer, Layer};
 use crate::cube::CubeOps;
+use crate::cube::decode::Storage;
 use crate::cube::linear::Finish;
 use crate::cube::rows::Staged;
-use crate::cube::tensor_cores::linear::{Sizes, Variant};
+use crate::cube::tensor_cores::linear::{Cut, Sizes, Variant};
 use crate::cube::tensor_cores::{Program, attention};
 use crate::cube::tensors::Kind;
 
-/// Tiles of 16 rows that one workgroup takes on. With four, sums leave no registers to fetch
-/// weights ahead; workgroups of other rows find them in the cache.
-const TILES: [usize; 2] = [1, 2];
-
 impl<K: Kind> CubeOps<K> {
+    /// Whether tensor cores can read a weight: always or never, since they add in an order of
+    /// their own. In f16 they read outputs in pairs, gates and what they gate each.
+    pub(super) fn suits_tensor_cores(&self, layer: &Layer<'_>) -> bool {
+        let weight = layer.weight;
+        let streams = if layer.finish == Finish::Gate { 2 } else { 1 };
+        let pairs = |outputs: usize| outputs.is_multiple_of(2 * streams);
+        let even = weight.parts.iter().all(|part| pairs(part.outputs));
+        let readable = even || weight.storage != Storage::Float;
+        self.gpu.limits.tensor_cores && weight.half && readable
+    }
+
     /// One dispatch for each part of the weight, of f16 numbers or scales.
     pub(super) fn on_tensor_cores(&self, on: &Buffers<'_, K>, rows: usize) -> Result<()> {
         let (layer, weight) = (on.layer, on.layer.weight);
         let gate = layer.finish == Finish::Gate;
-        let enough = |&tiles: &usize| 16 * tiles >= rows;
-        let variant = Variant {
-            storage: weight.storage,
-            tiles: TILES.into_iter().find(enough).unwrap_or(TILES[1]),
-            norm: on.norm.is_some(),
-            bias: on.bias.is_some(),
-            residual: on.residual.is_some(),
-            gate,
-        };
         let streams = if gate { 2 } else { 1 };
         for part in &weight.parts {
+            let variant = Variant {
+                storage: weight.storage,
+                cut: Cut::new(weight.storage, rows, part.outputs, gate),
+                norm: on.norm.is_some(),
+                bias: on.bias.is_some(),
+                residual: on.residual.is_some(),
+                gate,
+            };
             let sizes = Sizes {
                 rows,
                 inputs: weight.inputs,

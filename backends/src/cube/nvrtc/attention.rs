@@ -1,6 +1,6 @@
 //! Path attention on tensor cores, compiled for the host: see `emulator.hpp`.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use cubecl::prelude::CubeCount;
 use eaglet_core::ops::{Heads, KvLayer, Ops, Rows};
 use eaglet_core::sample::uniform;
@@ -81,7 +81,8 @@ impl Cache {
             let values: Vec<f16> = (0..shape.iter().product::<usize>() as u64)
                 .map(value)
                 .collect();
-            Tensor::from_data(TensorData::new(values, shape), ops.device())
+            let data = TensorData::new(values, shape);
+            Tensor::from_data(data, (ops.device(), DType::F16))
         };
         KvLayer {
             keys: tensor(1),
@@ -98,11 +99,11 @@ impl Cache {
         rows.iter().flat_map(of).collect()
     }
 
-    /// Some rows of the tree after a text, whose slots are in no order.
-    fn rows(&self, before: u32, some: &[u32]) -> Rows<'static> {
+    /// Some rows of the tree after a text.
+    fn rows<'a>(&self, text: &'a [u32], some: &[u32]) -> Rows<'a> {
+        let before = text.len() as u32;
         let mut rows = Rows::default();
-        let text: Vec<u32> = (0..before).map(|i| (i * 37 + 5) % before).collect();
-        let table = rows.add_table(&text);
+        let table = rows.add_table(text);
         for &row in some {
             let mut path = vec![before + row];
             while path[0] > before {
@@ -117,14 +118,16 @@ impl Cache {
         let ops = CpuOps::new(1);
         let queries = TensorData::new(self.queries(some), [some.len(), self.width()]);
         let queries = Tensor::from_data(queries, ops.device());
-        let rows = self.rows(before, some);
+        let text = text(before);
+        let rows = self.rows(&text, some);
         let mixed = ops.path_attention(&queries, self.heads, &self.layer(&ops), &rows);
         mixed.unwrap().to_data().iter().collect()
     }
 
     fn on_device(&self, before: u32, some: &[u32], split: bool) -> Vec<f32> {
         let ops = device().with_tensor_cores();
-        let (rows, layer) = (self.rows(before, some), self.layer(&ops));
+        let text = text(before);
+        let (rows, layer) = (self.rows(&text, some), self.layer(&ops));
         let staged = Staged::new(&ops.gpu, &rows).unwrap();
         let spans = staged.positions.div_ceil(SPAN);
         let (depth, more) = if split { (spans, MORE) } else { (1, 0) };
@@ -159,6 +162,11 @@ impl Cache {
         });
         joined.flatten().collect()
     }
+}
+
+/// The slots of a text, in no order.
+fn text(len: u32) -> Vec<u32> {
+    (0..len).map(|i| (i * 37 + 5) % len).collect()
 }
 
 /// What `join` makes of the parts that a head's spans left.

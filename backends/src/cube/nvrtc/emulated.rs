@@ -12,11 +12,13 @@ use super::device;
 use crate::cpu::CpuOps;
 use crate::cube::decode::Storage;
 use crate::cube::tensor_cores::Program;
-use crate::cube::tensor_cores::linear::Variant;
+use crate::cube::tensor_cores::linear::{Cut, Variant};
 use crate::open::On;
 
 const INPUTS: usize = 96;
 const OUTPUTS: usize = 44;
+/// One row, and as many as make one tile of 8 to four; more are several workgroups.
+pub const ROWS: [usize; 6] = [1, 5, 9, 17, 25, 33];
 
 /// What is computed in the tests; the compiler sees every variant elsewhere.
 const LAYERS: [(&str, Run); 3] = [
@@ -37,31 +39,30 @@ const LAYERS: [(&str, Run); 3] = [
 
 type Run = fn(&On<'_>, &Weight, &Tensor<2>, Tensor<2>) -> Result<Tensor<2>>;
 
-/// What those layers are made of.
-pub fn programs(storages: &[Storage], tiles: &[usize]) -> Vec<Program> {
+/// What those layers are made of, for so many rows.
+pub fn programs(storages: &[Storage], rows: &[usize]) -> Vec<Program> {
     let mut variants = Vec::new();
     for &storage in storages {
-        for &tiles in tiles {
-            let plain = Variant {
+        for &rows in rows {
+            let of = |gate| Variant {
                 storage,
-                tiles,
-                norm: false,
+                cut: Cut::new(storage, rows, OUTPUTS, gate),
+                norm: gate,
                 bias: false,
                 residual: false,
-                gate: false,
+                gate,
             };
-            let (norm, bias, residual, gate) = (true, true, true, true);
+            let (norm, bias, residual) = (true, true, true);
             variants.push(Variant {
                 norm,
                 bias,
-                ..plain
+                ..of(false)
             });
-            variants.push(Variant { residual, ..plain });
             variants.push(Variant {
-                norm,
-                gate,
-                ..plain
+                residual,
+                ..of(false)
             });
+            variants.push(of(true));
         }
     }
     variants.into_iter().map(Program::Linear).collect()
@@ -129,7 +130,7 @@ pub fn layers() {
                     "{dtype} {name}, {at}: {found}, not {known}"
                 );
             }
-            for rows in [1, 9, 17, 33] {
+            for rows in ROWS {
                 let found = on_device(&on, &weight, rows);
                 assert!(
                     found == together[..rows * row],

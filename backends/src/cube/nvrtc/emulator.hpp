@@ -192,6 +192,10 @@ inline uint32_t halves(float low, float high) { // _Float16 rounds to nearest ev
     const auto bits = [](float v) { return std::bit_cast<uint16_t>(_Float16(v)); };
     return bits(low) | uint32_t(bits(high)) << 16;
 }
+inline uint32_t finite_halves(float low, float high) { // NaN becomes a number, as on a GPU.
+    const auto near = [](float v) { return std::fmax(std::fmin(v, 65504), -65504); };
+    return halves(near(low), near(high));
+}
 inline float2 floats(uint32_t v) { return {emulator::number(v, 0), emulator::number(v, 1)}; }
 inline uint32_t finite(uint32_t pair) { // fmin and fmax make numbers of NaN, as a GPU does.
     const auto near = [](float v) { return std::fmax(std::fmin(v, 65504), -65504); };
@@ -200,6 +204,7 @@ inline uint32_t finite(uint32_t pair) { // fmin and fmax make numbers of NaN, as
 inline uint32_t minus(uint32_t a, uint32_t b) {
     return halves(floats(a).x - floats(b).x, floats(a).y - floats(b).y);
 }
+inline uint32_t and_or(uint32_t v, uint32_t mask, uint32_t more) { return (v & mask) | more; }
 inline uint32_t bytes(uint32_t a, uint32_t b, uint32_t which) {
     uint32_t four = 0;
     for (unsigned i = 0; i < 32; i += 8, which >>= 4) {
@@ -208,6 +213,9 @@ inline uint32_t bytes(uint32_t a, uint32_t b, uint32_t which) {
     return four;
 }
 inline uint32_t of_lane(uint32_t v, unsigned lane) { return emulator::shuffle(v, lane); }
+inline float of_lane(float v, unsigned lane) {
+    return std::bit_cast<float>(emulator::shuffle(std::bit_cast<uint32_t>(v), lane));
+}
 inline float across(float v, unsigned mask) {
     const unsigned from = emulator::current % emulator::WARP ^ mask;
     return std::bit_cast<float>(emulator::shuffle(std::bit_cast<uint32_t>(v), from));
@@ -221,17 +229,30 @@ inline void sync_warp() { emulator::meet_warp("a barrier of its warp", [](auto) 
 inline void __syncthreads() {
     emulator::meet(emulator::barrier, emulator::threads.size(), "a barrier", [] {});
 }
-template <class T>
-void stream(T& v, const T* at, bool there) { if (there) v = *at; }
+inline void stream_half(uint32_t& v, const void* at, bool there) {
+    if (there) v = *static_cast<const uint16_t*>(at);
+}
+inline void stream(uint32_t& v, const void* at, bool there) {
+    if (there) v = *static_cast<const uint32_t*>(at);
+}
+inline void stream(uint32_t (&v)[4], const void* at, bool there) {
+    if (there && std::uintptr_t(at) % sizeof v != 0) emulator::fail("loads 16 bytes at %p", at);
+    if (there) std::memcpy(v, at, sizeof v);
+}
 inline void load(float (&v)[4], const float* at, bool there) {
     if (there && std::uintptr_t(at) % sizeof v != 0) emulator::fail("loads 16 bytes at %p", at);
     if (there) std::copy_n(at, 4, v);
 }
+inline void copy(float (&to)[4], const float* at, bool there) { // At once: a copy that is
+    std::fill_n(to, 4, 0), load(to, at, there);                  // not waited for goes unseen.
+}
+inline void end_copies() {}
+template <unsigned>
+void wait_for_copies() {}
 inline void take(uint32_t (&v)[4], const uint16_t* at) {
     if (std::uintptr_t(at) % sizeof v != 0) emulator::fail("loads 16 bytes at %p", at);
     std::memcpy(v, at, sizeof v);
 }
-inline void reread(float (&v)[4], const float* at) { load(v, at, true); }
 
 #define EMULATE(entry)                                                                       \
     extern "C" void eaglet_emulate(unsigned grid_x, unsigned grid_y, unsigned grid_z,        \

@@ -136,7 +136,7 @@ fn tensor_cores_compute_what_the_processor_does() {
     emulate(
         name,
         emulated::layers,
-        &emulated::programs(&storages, &[1, 2]),
+        &emulated::programs(&storages, &emulated::ROWS[..5]),
     );
 }
 
@@ -152,7 +152,7 @@ fn passes_are_repeated_as_graphs() {
     emulate(
         name,
         emulated::graphs,
-        &emulated::programs(&[Storage::Q4], &[1]),
+        &emulated::programs(&[Storage::Q4], &[3]),
     );
 }
 

@@ -2,7 +2,7 @@
 
 use eaglet_core::ops::Heads;
 
-use super::Defines;
+use super::{Defines, WARPS};
 
 /// Query heads, of rows side by side, that tensor cores take at once.
 const TOGETHER: usize = 16;
@@ -33,9 +33,9 @@ impl Variant {
         })
     }
 
-    /// Rows that a workgroup takes on.
+    /// Rows that a workgroup takes on: no more than it has warps, which take branches by turns.
     pub fn rows(self) -> usize {
-        TOGETHER / self.ratio
+        (TOGETHER / self.ratio).min(WARPS)
     }
 
     /// The kernel's name, which says all of it.

@@ -3,13 +3,18 @@
 use super::Defines;
 use crate::cube::decode::Storage;
 
+/// Rows that tensor cores take at once.
+const TOGETHER: usize = 8;
+/// Tiles of so many rows that a workgroup takes on at most.
+const TILES: usize = 4;
+
 /// What a kernel is compiled for. The text says what each of these means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// How weights are read; numbers are f16.
     pub storage: Storage,
-    /// Tiles of 16 rows: 1 or 2.
-    pub tiles: usize,
+    /// How the work is cut.
+    pub cut: Cut,
     /// Whether `x` goes through an RMS norm first.
     pub norm: bool,
     /// Whether a bias is added.
@@ -20,24 +25,70 @@ pub struct Variant {
     pub gate: bool,
 }
 
+/// How much a workgroup takes on, and what it holds meanwhile: for speed alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// Whether there is one row only.
+    pub single: bool,
+    /// Tiles of 8 rows.
+    pub tiles: usize,
+    /// Groups of 16 sums.
+    pub groups: usize,
+    /// Blocks of weights that are underway to each warp.
+    pub stages: usize,
+    /// Workgroups that share a processor's registers.
+    pub resident: usize,
+}
+
+impl Cut {
+    /// For so many rows and sums of each, of which half gate the others or none do, as was fastest on an H200 (docs/performance.md): narrow
+    /// layers want many workgroups, many rows few, and where weights are small they have to
+    /// be sent for long before.
+    pub fn new(storage: Storage, rows: usize, sums: usize, gate: bool) -> Self {
+        let (tiles, width) = (rows.div_ceil(TOGETHER).min(TILES), sums / 8192);
+        let float = storage == Storage::Float;
+        let (groups, stages, resident) = match (rows, tiles, width) {
+            (1, _, 0) if float && !gate => (1, 4, 2),
+            (1, _, 1) if float && !gate => (1, 2, 3),
+            (1, ..) if float => (2, 2, 2),
+            (_, 1, 1..) if float => (2, 1, 3),
+            (_, 1 | 2, 0) if float => (2, 2, 2),
+            (1, _, 2..) if storage == Storage::Q4 => (4, 2, 2),
+            (_, 1, 0) | (1, ..) if storage == Storage::Q4 => (2, 4, 2),
+            (_, 1, 0 | 1) | (_, 2, 0) | (1, ..) => (2, 2, 2),
+            (.., 0) => (2, 2, 1),
+            _ if float => (4, 1, 1),
+            _ => (4, 2, 1),
+        };
+        Self {
+            single: rows == 1,
+            tiles,
+            groups,
+            stages,
+            resident,
+        }
+    }
+}
+
 impl Variant {
     /// The rows that one workgroup takes on.
     pub fn rows(self) -> usize {
-        16 * self.tiles
+        TOGETHER * self.cut.tiles
     }
 
     /// The outputs that one workgroup makes for each.
     pub fn results(self) -> usize {
-        8 * self.columns() / if self.gate { 2 } else { 1 }
-    }
-
-    /// Octets of sums. Few rows want many workgroups, many rows to be read seldom.
-    fn columns(self) -> usize {
-        4 * self.tiles
+        16 * self.cut.groups / if self.gate { 2 } else { 1 }
     }
 
     /// The kernel's name, which says all of it.
     pub fn entry(self) -> String {
+        let Cut {
+            single,
+            tiles,
+            groups,
+            ..
+        } = self.cut;
         let marks = [
             (self.norm, "_norm"),
             (self.bias, "_bias"),
@@ -47,7 +98,8 @@ impl Variant {
         let marks = marks.iter().filter(|(there, _)| *there);
         let marks: String = marks.map(|(_, mark)| *mark).collect();
         let storage = format!("{:?}", self.storage).to_lowercase();
-        format!("linear_mma_{storage}_{}{marks}", self.rows())
+        let rows = if single { 1 } else { TOGETHER * tiles };
+        format!("linear_mma_{storage}_{rows}_{groups}{marks}")
     }
 
     /// What the text is told.
@@ -59,8 +111,11 @@ impl Variant {
         };
         let defines = [
             ("STORAGE", storage),
-            ("TILES", self.tiles),
-            ("COLUMNS", self.columns()),
+            ("SINGLE", self.cut.single.into()),
+            ("TILES", self.cut.tiles),
+            ("GROUPS", self.cut.groups),
+            ("STAGES", self.cut.stages),
+            ("RESIDENT", self.cut.resident),
             ("NORM", self.norm.into()),
             ("BIAS", self.bias.into()),
             ("RESIDUAL", self.residual.into()),

@@ -12,8 +12,11 @@ use cubecl::{CompilationError, Compiler, CubeTask};
 /// Names that a text is compiled with, and what they stand for.
 pub type Defines = Vec<(&'static str, String)>;
 
-/// Invocations of a workgroup, of every kernel here: eight warps.
-const DIM: (u32, u32) = (32, 8);
+/// Warps of a workgroup, of every kernel here.
+const WARPS: usize = 8;
+
+/// Invocations of a workgroup.
+const DIM: (u32, u32) = (32, WARPS as u32);
 
 /// A kernel, and what it is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
