@@ -15,7 +15,8 @@ static STEPS: &[Step] = &[
     },
     Step {
         name: "passes",
-        cargo: "bench --locked --package eaglet-tests",
+        cargo: "bench --profile release --locked --package eaglet-tests --bench decode --bench draft \
+                --bench launches",
         needs: &[],
     },
 ];

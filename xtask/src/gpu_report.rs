@@ -4,8 +4,20 @@ use std::process::Command;
 
 use crate::steps::{self, Step};
 
-/// The steps for one kind of device. Made-up weights have the shapes of LLaMA2-7B: what
-/// is measured is bound by memory, and the values do not matter.
+/// LLaMA2-7B's shapes in a dtype on a device. Made-up weights: what is measured is bound by
+/// memory, and the values do not matter.
+macro_rules! seven_b {
+    ($dtype:literal, $device:literal) => {
+        concat!(
+            "run --release --locked --package eaglet -- bench --random-weights llama2-7b --dtype ",
+            $dtype,
+            " --ctx 1024 --limit 2 --repeats 3 --synthetic-acceptance 0.75 -n 128 --device ",
+            $device
+        )
+    };
+}
+
+/// The steps for one kind of device.
 macro_rules! report {
     ($device:literal) => {
         &[
@@ -39,11 +51,6 @@ macro_rules! report {
                 needs: &[],
             },
             Step {
-                name: "suite",
-                cargo: "test --release --locked --package eaglet-tests --test gpu --test gpu_cost -- --nocapture --test-threads=1",
-                needs: &[],
-            },
-            Step {
                 name: "its trained head",
                 cargo: concat!(
                     "run --release --locked --package eaglet -- bench --limit 8 --repeats 3 ",
@@ -54,22 +61,23 @@ macro_rules! report {
             },
             Step {
                 name: "7B in f16",
-                cargo: concat!(
-                    "run --release --locked --package eaglet -- bench --random-weights llama2-7b ",
-                    "--dtype f16 --ctx 1024 --limit 2 --repeats 3 --synthetic-acceptance 0.75 ",
-                    "-n 128 --device ",
-                    $device
-                ),
+                cargo: seven_b!("f16", $device),
                 needs: &[],
             },
             Step {
                 name: "7B in q4",
-                cargo: concat!(
-                    "run --release --locked --package eaglet -- bench --random-weights llama2-7b ",
-                    "--dtype q4 --ctx 1024 --limit 2 --repeats 3 --synthetic-acceptance 0.75 ",
-                    "-n 128 --device ",
-                    $device
-                ),
+                cargo: seven_b!("q4", $device),
+                needs: &[],
+            },
+            Step {
+                name: "its layers",
+                cargo: "bench --profile release --locked --package eaglet-tests --bench layers",
+                needs: &[],
+            },
+            // The longest, since it compiles every kernel there is.
+            Step {
+                name: "suite",
+                cargo: "test --release --locked --package eaglet-tests --test gpu --test gpu_cost -- --nocapture --test-threads=1",
                 needs: &[],
             },
         ]
@@ -79,21 +87,23 @@ macro_rules! report {
 static CUDA: &[Step] = report!("cuda");
 static WGPU: &[Step] = report!("wgpu");
 
-/// What the CUDA report has beyond the other: the same without tensor cores, for which a
-/// kernel of ours is written by hand.
+/// What the CUDA report has beyond the other: the same without tensor cores, for which
+/// kernels of ours are written by hand.
 static WITHOUT_TENSOR_CORES: &[Step] = &[
     Step {
         name: "without tensor cores, f16",
-        cargo: "--config env.EAGLET_NO_TENSOR_CORES=\"1\" run --release --locked --package eaglet \
-                -- bench --random-weights llama2-7b --dtype f16 --ctx 1024 --limit 2 --repeats 3 \
-                --synthetic-acceptance 0.75 -n 128 --device cuda",
+        cargo: concat!(
+            "--config env.EAGLET_NO_TENSOR_CORES=\"1\" ",
+            seven_b!("f16", "cuda")
+        ),
         needs: &[],
     },
     Step {
         name: "without tensor cores, q4",
-        cargo: "--config env.EAGLET_NO_TENSOR_CORES=\"1\" run --release --locked --package eaglet \
-                -- bench --random-weights llama2-7b --dtype q4 --ctx 1024 --limit 2 --repeats 3 \
-                --synthetic-acceptance 0.75 -n 128 --device cuda",
+        cargo: concat!(
+            "--config env.EAGLET_NO_TENSOR_CORES=\"1\" ",
+            seven_b!("q4", "cuda")
+        ),
         needs: &[],
     },
 ];

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use eaglet_backends::{DeviceSpec, Listed};
+use eaglet_backends::{Backend, DeviceSpec, Listed};
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -29,7 +29,7 @@ pub fn run(_: &Args, context: &Context) -> Result<(), Failure> {
         };
         writeln!(out, "{name:8}  {what}").map_err(Failure::output)?;
         if let Some(software) = works {
-            let verdict = verdict(spec, software, &auto.name);
+            let verdict = verdict(spec, software, &auto);
             writeln!(out, "{:8}  {verdict}", "").map_err(Failure::output)?;
         }
     }
@@ -40,12 +40,16 @@ pub fn run(_: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// Whether a device works, how fast it reads, and whether it is the one that `auto` takes.
-fn verdict(spec: DeviceSpec, software: bool, auto: &str) -> String {
-    let bandwidth = eaglet_backends::open(spec, None).and_then(|backend| backend.bandwidth());
+fn verdict(spec: DeviceSpec, software: bool, auto: &Backend) -> String {
+    let taken = spec.to_string() == auto.name;
+    let bandwidth = match taken {
+        true => auto.bandwidth(),
+        false => eaglet_backends::open(spec, None).and_then(|backend| backend.bandwidth()),
+    };
     match bandwidth {
         Err(error) => error.to_string(),
         Ok(bandwidth) => {
-            let auto = match (software, spec.to_string() == auto) {
+            let auto = match (software, taken) {
                 (true, _) => "; never taken by itself, since it is the processor",
                 (false, false) => "",
                 (false, true) => "; what --device auto takes",
