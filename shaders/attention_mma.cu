@@ -20,10 +20,11 @@
 // What mma takes 16 rows of are the query heads of a group of rows, so that they read their
 // keys once. A span of 256 positions is eight tiles of 32, each of which a warp takes alone:
 // scores, softmax and sums; then the eight are merged, always by the same tree. Rows that
-// see other slots than their neighbours at the same positions, as branches of a tree do, go
-// through such a tile one by one, shared among the warps, by the very same arithmetic.
+// see only some of a tile's positions, or other slots than their neighbours, as branches of
+// a tree do, go through it one by one, shared among the warps, by the very same arithmetic:
+// so no row's products ever stand in a sum with what it does not see.
 //
-// Queries and weights are split into two f16 each, as x is in linear_mma.cu: nothing is lost.
+// Queries and weights are split into two f16 each.
 //
 // A row's result does not depend, to the bit, on the rows beside it, nor on which slots hold
 // its keys.
@@ -70,7 +71,7 @@ DEVICE u32 slot(const u32* rows, const Row& row, u32 position) {
 }
 
 /// What a tile of positions from `first` on gives. Each lane brings the slot of one of them;
-/// where none is seen, of any that is.
+/// beyond the last that is seen, its slot.
 DEVICE void attend(State& to, const Lane& me, u32 first, u32 slot) {
     u32 keys[4][DIM / 32][4]; // of position 8 j + g, from dim 32 c + 8 t on
     EACH(j, 4) {
@@ -118,8 +119,6 @@ DEVICE void attend(State& to, const Lane& me, u32 first, u32 slot) {
         to.most[half] = most;
     }
     EACH(q, DIM / 64) {
-        // What a row does not see weighs nothing, and must not be infinite.
-        EACH(k, 2) EACH(i, 4) EACH(e, 4) values[q][k][i][e] = finite(values[q][k][i][e]);
         const auto& v = values[q];
         EACH(e, 8) {
             float(&sums)[4] = to.sums[q * 8 + e];
@@ -181,7 +180,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
            const __grid_constant__ Sizes sizes) {
     __shared__ Left left[WARPS / 2];
     __shared__ Left whole;         // what earlier spans gave, where there are several
-    __shared__ u32 branches[WARPS]; // whether rows see other slots of a warp's tile
+    __shared__ u32 branches[WARPS]; // whether rows go through a warp's tile one by one
     const u32 head = blockIdx.x, first_row = blockIdx.y * GROUP;
     const u32 count = min(u32(sizes.rows) - first_row, GROUP);
     Lane me;
@@ -214,7 +213,8 @@ extern "C" __global__ void __launch_bounds__(256, 1)
         bool same = true;
         for (u32 i = 0; i < count && count > 1; i++) {
             const Row other = row(rows, first_row + i);
-            same &= position >= other.seen || slot(rows, other, position) == ours;
+            if (other.seen <= first) continue; // What it would give is not merged.
+            same &= other.seen >= first + TILE && slot(rows, other, position) == ours;
         }
         same = every(same);
         if (me.lane == 0) branches[me.warp] = !same;

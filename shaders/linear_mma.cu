@@ -30,7 +30,8 @@
 //
 // Weights are what mma takes 16 rows of, and rows of x its columns, of which 8 are enough.
 // Weights are exact in f16, quantised ones as integers, whose scale is applied to a block's
-// sum. x times gain is split into two f16; the norm's factor, which is the row's, comes last.
+// sum. x times gain is brought to the size of f16, each row of a block by a power of two of
+// its own, and split in two; the norm's factor, which is the row's, comes last.
 //
 // A row's result does not depend, to the bit, on the rows beside it, on its place among
 // them, or on SINGLE, TILES, GROUPS and STAGES. None of these enters the order of a sum, and
@@ -61,11 +62,11 @@ struct Packed {
     u32 scales[GROUPS][2];
 };
 
-/// A lane's share of 8 rows of x as mma takes it: of row g those same values. And the sums of
-/// the block's values, of rows 2 t and 2 t + 1.
+/// A lane's share of 8 rows of x as mma takes it: of row g those same values. And of rows 2 t
+/// and 2 t + 1 what a one stands for, and the sums of the block's values in those.
 struct Split {
     u32 hi[STEPS][2], lo[STEPS][2];
-    float sums[4];
+    float one[2], sums[4];
 };
 
 /// Who this is, and where its share lies.
@@ -83,8 +84,8 @@ DEVICE bool values(const Lane& me, u32 block, u32 step) {
     return block * 32 + step * 16 + me.t * 4 < me.inputs;
 }
 
-/// Sends for a block's weights. What is missing stays zero, or what it was: x is zero where
-/// values are missing, and outputs beyond the end are not stored.
+/// Sends for a block's weights. What is missing stays zero, or what it was: `end` sees to it,
+/// and outputs beyond the end are not stored.
 DEVICE void send_for(Packed& to, Lane& me, u32 block) {
     constexpr u32 OWN = GROUPS / STREAMS; // groups of a stream; those of gates come first
     const u64 gated = me.outputs / STREAMS;
@@ -111,6 +112,14 @@ DEVICE void send_for(Packed& to, Lane& me, u32 block) {
     }
     me.weights += u64(WARPS * PACKETS) * me.outputs * BYTES;
     me.scales += u64(WARPS) * me.outputs * SCALE_BYTES;
+}
+
+/// Makes zeros of weights where x has ended: what lies there is of an earlier block.
+DEVICE void end(Packed& of, const Lane& me, u32 block) {
+    if (STORAGE != 0 || block * 32 + 32 <= me.inputs) return;
+    EACH(i, LOADS) EACH(j, GROUPS) EACH(k, 4) {
+        if (!values(me, block, i)) of.words[j][i][k] = 0;
+    }
 }
 
 /// Which two of four values are the pair i: neighbours, but in q4, where nibbles of bytes 0
@@ -140,7 +149,10 @@ DEVICE void unpack(u32 (&to)[STEPS][4], const u32 (&from)[LOADS][STORAGE == 0 ? 
 constexpr u32 AHEAD = SINGLE ? 8 : TILES < 3 ? 4 / TILES : 1; // blocks
 union Shared {
     float rows[WARPS][SINGLE ? 1 : AHEAD][TILES][STEPS][32][4];
-    u32 row[WARPS][AHEAD][STEPS][4][4];
+    struct {
+        u32 values[AHEAD][STEPS][4][4];
+        float ones[AHEAD];
+    } row[WARPS];
     float partial[WARPS][8][SUMS + 8]; // In the end: sums. + 8: rows avoid one bank.
 };
 
@@ -168,18 +180,25 @@ DEVICE void load_gains(float (&to)[STEPS][4], const Lane& me, u32 block) {
     }
 }
 
-/// Splits a lane's values, and adds up their squares.
-DEVICE float split_values(Split& to, const float (&x)[STEPS][4], const float (&gain)[STEPS][4]) {
-    float squares = 0;
-    EACH(step, STEPS) {
-        float v[4];
-        EACH(i, 4) {
-            v[i] = NORM ? __fmul_rn(x[step][i], gain[step][i]) : x[step][i];
-            if (NORM) squares = __fmaf_rn(x[step][i], x[step][i], squares);
-        }
-        EACH(i, 2) {
-            split(to.hi[step][i], to.lo[step][i], v[of_pair(i, 0)], v[of_pair(i, 1)]);
-        }
+/// Splits a lane's values, and adds up their squares. `one` is what a one stands for then:
+/// a power of two, with which the largest of the row's 32 values is 2^14 to 2^15 of them.
+DEVICE float split_values(Split& to, float& one, const float (&x)[STEPS][4],
+                          const float (&gain)[STEPS][4]) {
+    float v[STEPS][4], squares = 0, most = 0;
+    EACH(step, STEPS) EACH(i, 4) {
+        v[step][i] = NORM ? __fmul_rn(x[step][i], gain[step][i]) : x[step][i];
+        if (NORM) squares = __fmaf_rn(x[step][i], x[step][i], squares);
+        most = max(most, fabsf(v[step][i]));
+    }
+    most = max(most, across(most, 1));
+    most = max(most, across(most, 2));
+    // Both powers are normal numbers, whatever the exponent.
+    const u32 exponent = max(bits(most) >> 23, 15u);
+    const float ones = of_bits((268 - exponent) << 23);
+    one = of_bits((exponent - 14) << 23);
+    EACH(step, STEPS) EACH(i, 2) {
+        const float a = v[step][of_pair(i, 0)], b = v[step][of_pair(i, 1)];
+        split(to.hi[step][i], to.lo[step][i], __fmul_rn(a, ones), __fmul_rn(b, ones));
     }
     return squares;
 }
@@ -191,6 +210,7 @@ DEVICE void add_up(Split& to) {
     EACH(i, 4) to.sums[i] = 0;
     EACH(step, STEPS) mma(to.sums, ones, to.lo[step]);
     EACH(step, STEPS) mma(to.sums, ones, to.hi[step]);
+    EACH(i, 2) to.sums[i] = __fmul_rn(to.sums[i], to.one[i]);
 }
 
 /// Adds the products of a group's weights of a block and all rows, tile beside tile: a tensor
@@ -205,7 +225,7 @@ DEVICE void multiply(float (&sums)[TILES][GROUPS][4], u32 group, const u32 (&a)[
     EACH(h, 2) {
         const float2 factors = STORAGE == 0 ? float2{1, 0} : floats(scales[h]);
         EACH(tile, TILES) EACH(i, 2) {
-            const float product = part[tile][h * 2 + i];
+            const float product = __fmul_rn(part[tile][h * 2 + i], b[tile].one[i]);
             float& sum = sums[tile][group][h * 2 + i];
             if (STORAGE == 0) sum = __fadd_rn(product, sum);
             if (STORAGE != 0) sum = __fmaf_rn(factors.x, product, sum);
@@ -262,15 +282,18 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT)
         EACH(i, STAGES) {
             const u32 block = round + i * WARPS;
             if (block * 32 >= me.inputs) break;
+            end(coming[i], me, block);
             Split b[TILES];
 #if SINGLE
             if (number % AHEAD == 0) {
-                const float ours = split_values(b[0], next, gains);
+                float one;
+                const float ours = split_values(b[0], one, next, gains);
                 sync_warp(); // All are done with the blocks before.
                 EACH(step, STEPS) EACH(i, 2) {
-                    row[me.g][step][me.t][i] = b[0].hi[step][i];
-                    row[me.g][step][me.t][2 + i] = b[0].lo[step][i];
+                    row.values[me.g][step][me.t][i] = b[0].hi[step][i];
+                    row.values[me.g][step][me.t][2 + i] = b[0].lo[step][i];
                 }
+                row.ones[me.g] = one;
                 if (NORM) EACH(k, AHEAD) {
                     squares[0] = __fadd_rn(squares[0], of_lane(ours, k * 4 + me.t));
                 }
@@ -279,16 +302,19 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT)
                 load_gains(gains, me, block + AHEAD * WARPS + further);
             }
             EACH(step, STEPS) EACH(i, 2) {
-                b[0].hi[step][i] = row[number % AHEAD][step][me.t][i];
-                b[0].lo[step][i] = row[number % AHEAD][step][me.t][2 + i];
+                b[0].hi[step][i] = row.values[number % AHEAD][step][me.t][i];
+                b[0].lo[step][i] = row.values[number % AHEAD][step][me.t][2 + i];
             }
+            EACH(i, 2) b[0].one[i] = row.ones[number % AHEAD];
 #else
             wait_for_copies<AHEAD - 1>();
             auto& here = rows_ahead[number % AHEAD];
             EACH(tile, TILES) {
                 float x[STEPS][4];
                 EACH(step, STEPS) EACH(i, 4) x[step][i] = here[tile][step][me.lane][i];
-                const float ours = split_values(b[tile], x, gains);
+                float one;
+                const float ours = split_values(b[tile], one, x, gains);
+                EACH(i, 2) b[tile].one[i] = of_lane(one, (me.t * 2 + i) * 4);
                 if (NORM) squares[tile] = __fadd_rn(squares[tile], ours);
             }
             send_for_rows(here, me, block + AHEAD * WARPS);

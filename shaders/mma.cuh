@@ -26,24 +26,12 @@ DEVICE u32 halves(float low, float high) {
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
     return pair;
 }
-/// The same, where infinities become +-65504.
-DEVICE u32 finite_halves(float low, float high) {
-    u32 pair;
-    asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-    return pair;
-}
 /// And back.
 DEVICE float2 floats(u32 pair) {
     float2 v;
     asm("{ .reg .b16 l, h; mov.b32 {l, h}, %2; cvt.f32.f16 %0, l; cvt.f32.f16 %1, h; }"
         : "=f"(v.x), "=f"(v.y) : "r"(pair));
     return v;
-}
-/// Two f16, infinities brought back to +-65504.
-DEVICE u32 finite(u32 pair) {
-    asm("min.f16x2 %0, %0, %1; max.f16x2 %0, %0, %2;"
-        : "+r"(pair) : "r"(0x7bff7bff), "r"(0xfbfffbff));
-    return pair;
 }
 /// a - b, of two f16 each.
 DEVICE u32 minus(u32 a, u32 b) {
@@ -62,6 +50,9 @@ DEVICE u32 bytes(u32 a, u32 b, u32 which) { return __byte_perm(a, b, which); }
 DEVICE float across(float v, u32 mask) { return __shfl_xor_sync(~0u, v, mask); }
 DEVICE u32 of_lane(u32 v, u32 lane) { return __shfl_sync(~0u, v, lane); }
 DEVICE float of_lane(float v, u32 lane) { return __shfl_sync(~0u, v, lane); }
+/// A number's bits, and back.
+DEVICE u32 bits(float v) { return __float_as_uint(v); }
+DEVICE float of_bits(u32 v) { return __uint_as_float(v); }
 /// Whether all lanes say so.
 DEVICE bool every(bool v) { return __all_sync(~0u, v); }
 DEVICE void sync_warp() { __syncwarp(); }
@@ -96,6 +87,7 @@ DEVICE void copy(float (&to)[4], const float* at, bool there) {
 DEVICE void end_copies() { asm volatile("cp.async.commit_group;"); }
 template <u32 BUT>
 DEVICE void wait_for_copies() { asm volatile("cp.async.wait_group %0;" :: "n"(BUT) : "memory"); }
+/// Loads 16 bytes.
 DEVICE void take(u32 (&v)[4], const u16* at) {
     asm volatile("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
         : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "l"(at));
@@ -103,9 +95,10 @@ DEVICE void take(u32 (&v)[4], const u16* at) {
 
 #endif
 
-/// Splits numbers in two f16 each, by which nothing is lost: a = hi + lo.
+/// Splits numbers of up to 65504 in two f16 each, hi + lo: to 22 bits, and where they are small
+/// to 2^-25.
 DEVICE void split(u32& hi, u32& lo, float a, float b) {
-    hi = finite_halves(a, b);
+    hi = halves(a, b);
     const float2 most = floats(hi);
     lo = halves(__fadd_rn(a, -most.x), __fadd_rn(b, -most.y));
 }

@@ -23,10 +23,10 @@ use crate::cpu::{CpuOps, read_bandwidth};
 #[cfg(all(feature = "wgpu", target_family = "wasm"))]
 pub use browser::BrowserGpu;
 pub use kept::keep_kernels;
-#[cfg(all(test, feature = "cuda", target_os = "linux"))]
-pub(crate) use self_test::On;
 #[cfg(feature = "cube")]
 pub use self_test::self_test;
+#[cfg(all(test, feature = "cuda", target_os = "linux"))]
+pub(crate) use self_test::{On, spread};
 pub use spec::DeviceSpec;
 
 /// An opened device.

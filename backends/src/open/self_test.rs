@@ -99,7 +99,7 @@ fn matrix(values: &[f32], dtype: Dtype) -> Result<Matrix<'_>> {
 }
 
 /// `count` values between -1 and 1, the same everywhere.
-fn spread(seed: u64, count: usize) -> Vec<f32> {
+pub(crate) fn spread(seed: u64, count: usize) -> Vec<f32> {
     let value = |i| (2.0 * uniform(seed, i) - 1.0) as f32;
     (0..count as u64).map(value).collect()
 }

@@ -100,6 +100,39 @@ fn linear_layers_match_the_reference() {
     }
 }
 
+/// Tensor cores multiply half precision, which far larger and far smaller numbers leave.
+#[test]
+fn layers_are_as_exact_for_numbers_of_any_size() {
+    for gpu in gpus() {
+        for dtype in [Dtype::F16, Dtype::Q4] {
+            let run = |ops: &dyn Ops, size: f32, rows: usize| {
+                // One channel of a row is a thousand times the others.
+                let mut x = spread(6, rows * 96);
+                x.iter_mut().step_by(97).for_each(|v| *v *= 1e3);
+                x.iter_mut().for_each(|v| *v *= size);
+                let x = Tensor::from_data(TensorData::new(x, [rows, 96]), ops.device());
+                let linear = weight(ops, 7, 64, 96, dtype).into();
+                let norm = Norm {
+                    epsilon: 1e-12,
+                    ..norm(ops, 8, 96)
+                };
+                [None, Some(&norm)]
+                    .map(|norm| values(ops, ops.norm_linear(&x, norm, &linear).unwrap()))
+            };
+            for size in [1e-4, 1e4] {
+                for rows in [1, 9] {
+                    let (found, known) =
+                        (run(&*gpu.ops, size, rows), run(&reference(), size, rows));
+                    for (found, known) in found.iter().zip(&known) {
+                        let error = relative_error(found, known);
+                        assert!(error < TOLERANCE, "{} {dtype} {size}: {error}", gpu.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_row_has_the_same_bits_alone_and_among_others() {
     for gpu in gpus() {
@@ -137,12 +170,18 @@ fn embeddings_are_exact() {
 
 /// Of a cache.
 const SLOTS: u32 = 1024;
-/// One of few enough heads that hundreds of rows are split by spans of positions.
-const SINGLE: Heads = Heads {
-    query: 1,
-    kv: 1,
-    dim: 64,
-};
+/// One of few enough heads that hundreds of rows are split by spans of positions; and as many
+/// as tensor cores, which take eight rows of each together, split as many rows of.
+const SINGLE: Heads = heads(1, 64);
+const EIGHT: Heads = heads(8, 64);
+
+const fn heads(count: usize, dim: usize) -> Heads {
+    Heads {
+        query: count,
+        kv: count,
+        dim,
+    }
+}
 /// Heads whose attention runs on our kernels, and one that does not.
 const HEADS: [Heads; 4] = [
     Heads {
@@ -225,14 +264,19 @@ fn attention_matches_the_reference() {
     }
 }
 
-/// Rows of 1 to 512 positions together are few enough to be split, one more is not.
+/// Rows of 1 to 512 positions together are few enough to be split, one more is not: of one
+/// head, or on tensor cores of eight.
 #[test]
 fn attention_has_the_same_bits_split_and_whole() {
     for gpu in gpus() {
-        for dtype in [DType::F32, DType::F16] {
+        for (heads, dtype) in [
+            (SINGLE, DType::F32),
+            (SINGLE, DType::F16),
+            (EIGHT, DType::F16),
+        ] {
             let run = |rows: u32| {
                 let slots: Vec<u32> = (0..rows).collect();
-                attend(&*gpu.ops, SINGLE, &slots, dtype, false).0
+                attend(&*gpu.ops, heads, &slots, dtype, false).0
             };
             let (split, whole) = (run(512), run(513));
             assert_eq!(split, whole[..split.len()], "{} {dtype:?}", gpu.name);
@@ -242,13 +286,18 @@ fn attention_has_the_same_bits_split_and_whole() {
 
 #[test]
 fn attention_has_the_same_bits_in_a_tree_and_in_other_slots() {
-    let heads = HEADS[0];
-    // The second text is longer than two spans of positions: all of its rows are more than a
-    // GPU splits, a tree of them are not.
-    let texts = [(140, 130), (540, 530)];
+    // Texts longer than two spans of positions: all of their rows are more than a GPU splits,
+    // a tree of them are not.
+    let (short, long) = ((140, 130), (540, 530));
+    let runs = [
+        (HEADS[0], DType::F32, short),
+        (HEADS[0], DType::F16, long),
+        (HEADS[0], DType::F32, long),
+        (EIGHT, DType::F16, short),
+        (HEADS[2], DType::F16, long),
+    ];
     for gpu in gpus() {
-        for (dtype, (all, committed)) in texts.map(|t| [(DType::F32, t), (DType::F16, t)]).concat()
-        {
+        for (heads, dtype, (all, committed)) in runs {
             let ops = &*gpu.ops;
             let (plain, _) = attend(ops, heads, &(0..all).collect::<Vec<_>>(), dtype, false);
             let scattered: Vec<u32> = (0..all).map(|i| SLOTS - 1 - (i * 5) % SLOTS).collect();

@@ -15,9 +15,10 @@ use crate::cube::rows::Staged;
 use crate::cube::tensor_cores::attention::Variant as Cores;
 use crate::cube::tensors::{Kind, arg, packed};
 
-/// Workgroups that do not keep a GPU busy, one for the heads of each row or several, whose
-/// parts do not take much room.
+/// Workgroups that do not keep a GPU busy.
 const FEW: usize = 512;
+/// Bytes that their parts may take.
+const PARTS: usize = 64 << 20;
 
 impl<K: Kind> CubeOps<K> {
     pub(in crate::cube) fn run_rotate(
@@ -124,7 +125,8 @@ impl<K: Kind> CubeOps<K> {
             Some(cores) => heads.kv * count.div_ceil(cores.rows()),
             None => groups,
         };
-        let few = groups <= FEW && count * parts * 4 <= self.gpu.limits.binding;
+        let room = PARTS.min(self.gpu.limits.binding);
+        let few = groups <= FEW && count * parts * 4 <= room;
         let plan = attention::Plan {
             query: heads.query,
             kv: heads.kv,

@@ -12,6 +12,8 @@ use crate::cube::decode::Storage;
 use crate::cube::gather;
 use crate::cube::gpu::LANES;
 use crate::cube::linear::{Finish, Plan, SizesLaunch, linear};
+#[cfg(feature = "cuda")]
+use crate::cube::tensor_cores::linear::Cut;
 use crate::cube::tensors::{Kind, arg};
 use crate::cube::weight::Packed;
 
@@ -50,6 +52,33 @@ impl<K: Kind> CubeOps<K> {
         x: &Tensor<2>,
         layer: &Layer<'_>,
     ) -> Result<Tensor<2>> {
+        let rows = x.dims()[0];
+        let on = self.buffers(x, layer)?;
+        #[cfg(feature = "cuda")]
+        if self.suits_tensor_cores(layer) {
+            let (storage, gate) = (layer.weight.storage, layer.finish == Finish::Gate);
+            self.on_tensor_cores(&on, rows, |sums| Cut::new(storage, rows, sums, gate))?;
+            return Ok(K::wrap(on.y));
+        }
+        self.in_lanes(&on, rows);
+        Ok(K::wrap(on.y))
+    }
+
+    /// The same on tensor cores, cut in a way that other sizes would be.
+    #[cfg(all(test, feature = "cuda", target_os = "linux"))]
+    pub(in crate::cube) fn run_cut(
+        &self,
+        x: &Tensor<2>,
+        layer: &Layer<'_>,
+        cut: Cut,
+    ) -> Result<Tensor<2>> {
+        let on = self.buffers(x, layer)?;
+        self.on_tensor_cores(&on, x.dims()[0], |_| cut)?;
+        Ok(K::wrap(on.y))
+    }
+
+    /// Where everything lies.
+    fn buffers<'a>(&self, x: &Tensor<2>, layer: &'a Layer<'a>) -> Result<Buffers<'a, K>> {
         let [rows, inputs] = x.dims();
         let weight = layer.weight;
         if inputs != weight.inputs {
@@ -59,7 +88,7 @@ impl<K: Kind> CubeOps<K> {
             )));
         }
         let streams = if layer.finish == Finish::Gate { 2 } else { 1 };
-        let on = Buffers {
+        Ok(Buffers {
             layer,
             x: self.buffer(x)?,
             norm: layer
@@ -69,14 +98,7 @@ impl<K: Kind> CubeOps<K> {
             bias: layer.bias.map(|bias| self.buffer(bias)).transpose()?,
             residual: layer.residual.map(|r| self.buffer(r)).transpose()?,
             y: self.room(rows, weight.outputs / streams)?,
-        };
-        #[cfg(feature = "cuda")]
-        if self.suits_tensor_cores(layer) {
-            self.on_tensor_cores(&on, rows)?;
-            return Ok(K::wrap(on.y));
-        }
-        self.in_lanes(&on, rows);
-        Ok(K::wrap(on.y))
+        })
     }
 
     /// One dispatch for each part of the weight.

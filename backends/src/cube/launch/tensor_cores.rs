@@ -26,15 +26,21 @@ impl<K: Kind> CubeOps<K> {
         self.gpu.limits.tensor_cores && weight.half && readable
     }
 
-    /// One dispatch for each part of the weight, of f16 numbers or scales.
-    pub(super) fn on_tensor_cores(&self, on: &Buffers<'_, K>, rows: usize) -> Result<()> {
+    /// One dispatch for each part of the weight, of f16 numbers or scales; `cut` says how for so
+    /// many sums.
+    pub(super) fn on_tensor_cores(
+        &self,
+        on: &Buffers<'_, K>,
+        rows: usize,
+        cut: impl Fn(usize) -> Cut,
+    ) -> Result<()> {
         let (layer, weight) = (on.layer, on.layer.weight);
         let gate = layer.finish == Finish::Gate;
         let streams = if gate { 2 } else { 1 };
         for part in &weight.parts {
             let variant = Variant {
                 storage: weight.storage,
-                cut: Cut::new(weight.storage, rows, part.outputs, gate),
+                cut: cut(part.outputs),
                 norm: on.norm.is_some(),
                 bias: on.bias.is_some(),
                 residual: on.residual.is_some(),

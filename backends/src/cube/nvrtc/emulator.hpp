@@ -192,15 +192,7 @@ inline uint32_t halves(float low, float high) { // _Float16 rounds to nearest ev
     const auto bits = [](float v) { return std::bit_cast<uint16_t>(_Float16(v)); };
     return bits(low) | uint32_t(bits(high)) << 16;
 }
-inline uint32_t finite_halves(float low, float high) { // NaN becomes a number, as on a GPU.
-    const auto near = [](float v) { return std::fmax(std::fmin(v, 65504), -65504); };
-    return halves(near(low), near(high));
-}
 inline float2 floats(uint32_t v) { return {emulator::number(v, 0), emulator::number(v, 1)}; }
-inline uint32_t finite(uint32_t pair) { // fmin and fmax make numbers of NaN, as a GPU does.
-    const auto near = [](float v) { return std::fmax(std::fmin(v, 65504), -65504); };
-    return halves(near(floats(pair).x), near(floats(pair).y));
-}
 inline uint32_t minus(uint32_t a, uint32_t b) {
     return halves(floats(a).x - floats(b).x, floats(a).y - floats(b).y);
 }
@@ -220,6 +212,8 @@ inline float across(float v, unsigned mask) {
     const unsigned from = emulator::current % emulator::WARP ^ mask;
     return std::bit_cast<float>(emulator::shuffle(std::bit_cast<uint32_t>(v), from));
 }
+inline uint32_t bits(float v) { return std::bit_cast<uint32_t>(v); }
+inline float of_bits(uint32_t v) { return std::bit_cast<float>(v); }
 inline bool every(bool v) {
     bool yes = true;
     for (unsigned lane = 0; lane < emulator::WARP; lane++) yes &= emulator::shuffle(v, lane) != 0;

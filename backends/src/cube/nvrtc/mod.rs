@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attention;
+mod cuts;
 mod emulated;
 mod tour;
 
@@ -138,6 +139,12 @@ fn tensor_cores_compute_what_the_processor_does() {
         emulated::layers,
         &emulated::programs(&storages, &emulated::ROWS[..5]),
     );
+}
+
+#[test]
+fn layers_on_tensor_cores_are_the_same_however_they_are_cut() {
+    let name = "layers_on_tensor_cores_are_the_same_however_they_are_cut";
+    emulate(name, cuts::every_cut, &cuts::programs());
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub fn all(ops: CubeOps<Cuda>) {
     for dtype in [Dtype::F16, Dtype::Q8, Dtype::Q4] {
         linear(&on, dtype, &[1, 2, 9, 17, 25]);
     }
+    super::cuts::compile(&cores);
     for dim in [64, 128] {
         attention(&on, dim, DType::F16, false);
     }

@@ -41,9 +41,9 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// For so many rows and sums of each, of which half gate the others or none do, as was fastest on an H200 (docs/performance.md): narrow
-    /// layers want many workgroups, many rows few, and where weights are small they have to
-    /// be sent for long before.
+    /// For so many rows and sums of each, of which half gate the others or none do, as was
+    /// fastest on an H200 (docs/performance.md). Narrow layers want many workgroups, many rows
+    /// few, and small weights have to be sent for long before.
     pub fn new(storage: Storage, rows: usize, sums: usize, gate: bool) -> Self {
         let (tiles, width) = (rows.div_ceil(TOGETHER).min(TILES), sums / 8192);
         let float = storage == Storage::Float;
@@ -70,6 +70,24 @@ impl Cut {
     }
 }
 
+#[cfg(test)]
+impl Cut {
+    /// Every cut of layers that do not gate, with rows that it is for.
+    pub fn all(storage: Storage) -> Vec<(usize, Self)> {
+        let rows = (0..=TILES).map(|tiles| (tiles * TOGETHER).max(1) - usize::from(tiles > 0));
+        let mut all = Vec::new();
+        for rows in rows {
+            for sums in [0, 8192, 16384] {
+                let cut = (rows, Self::new(storage, rows, sums, false));
+                if !all.contains(&cut) {
+                    all.push(cut);
+                }
+            }
+        }
+        all
+    }
+}
+
 impl Variant {
     /// The rows that one workgroup takes on.
     pub fn rows(self) -> usize {
@@ -87,7 +105,8 @@ impl Variant {
             single,
             tiles,
             groups,
-            ..
+            stages,
+            resident,
         } = self.cut;
         let marks = [
             (self.norm, "_norm"),
@@ -99,7 +118,7 @@ impl Variant {
         let marks: String = marks.map(|(_, mark)| *mark).collect();
         let storage = format!("{:?}", self.storage).to_lowercase();
         let rows = if single { 1 } else { TOGETHER * tiles };
-        format!("linear_mma_{storage}_{rows}_{groups}{marks}")
+        format!("linear_mma_{storage}_{rows}_{groups}{stages}{resident}{marks}")
     }
 
     /// What the text is told.
