@@ -29,7 +29,7 @@ pub struct Limits {
     pub piece: usize,
     /// Whether a processor plays the device.
     pub software: bool,
-    /// Whether linear layers run on NVIDIA's tensor cores.
+    /// Whether linear layers and attention run on NVIDIA's tensor cores.
     pub tensor_cores: bool,
     /// Whether passes that come often are recorded.
     pub records: bool,

@@ -61,7 +61,7 @@ impl<K: Kind> CubeOps<K> {
         self.gpu.limits
     }
 
-    /// The same operations, linear layers on tensor cores: of NVIDIA GPUs of compute
+    /// The same operations, layers and attention on tensor cores: of NVIDIA GPUs of compute
     /// capability 8.0 and later.
     #[cfg(feature = "cuda")]
     pub(crate) fn with_tensor_cores(mut self) -> Self {

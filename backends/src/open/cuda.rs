@@ -20,7 +20,7 @@ pub fn list() -> Result<Vec<Found>> {
     (0..count()?).map(found).collect()
 }
 
-/// Set, linear layers use no tensor cores: they add in another order there.
+/// Set, nothing runs on tensor cores: layers and attention add in another order there.
 const NO_TENSOR_CORES: &str = "EAGLET_NO_TENSOR_CORES";
 
 /// Opens a device, by its place in [`list`]; if `cautious`, without what is NVIDIA's own:

@@ -1,6 +1,5 @@
 //! Drafting with a head: extend over what became final, then grow a tree.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,6 +9,7 @@ use burn::tensor::{DType, Tensor};
 
 use super::Head;
 use super::grow::grow;
+use super::grown::Grown;
 use super::promise::Promise;
 use super::waiting::{self, Waiting};
 use crate::cache::{KvPool, Table};
@@ -126,7 +126,7 @@ impl Eagle {
     }
 
     /// The likeliest tokens after each output of a level.
-    async fn candidates(&self, level: &Level) -> Result<Vec<Candidates>> {
+    async fn candidates(&self, level: &Grown) -> Result<Vec<Candidates>> {
         let logits = self.head.logits(&level.outputs)?;
         let all = self.ops.top_k(&logits, self.shaping.width()).await?;
         Ok(self.named(all))
@@ -142,7 +142,7 @@ impl Eagle {
 
     /// Logits of all the target's tokens after each output of a level; those that the
     /// head does not know are impossible.
-    pub(super) async fn target_logits(&self, level: &Level) -> Result<Vec<Vec<f32>>> {
+    pub(super) async fn target_logits(&self, level: &Grown) -> Result<Vec<Vec<f32>>> {
         let logits = self.head.logits(&level.outputs)?;
         let width = logits.dims()[1];
         let values = self.ops.read(logits).await?;
@@ -178,9 +178,9 @@ impl Eagle {
 
     /// Takes in what became final. Returns the level that a tree begins with, or nothing
     /// where this round has none.
-    pub(super) fn begin(&mut self, context: &[u32], budget: Budget) -> Result<Option<Level>> {
+    pub(super) fn begin(&mut self, context: &[u32], budget: Budget) -> Result<Option<Grown>> {
         match self.is_due(context, budget)? {
-            true => self.extend(context).map(|output| Some(Level::new(output))),
+            true => self.extend(context).map(|output| Some(Grown::new(output))),
             false => Ok(None),
         }
     }
@@ -188,7 +188,7 @@ impl Eagle {
     /// Runs nodes of a tree, children of those of `level`, which they become.
     pub(super) fn expand(
         &mut self,
-        level: &mut Level,
+        level: &mut Grown,
         tree: &Tree,
         frontier: &[usize],
     ) -> Result<()> {
@@ -205,7 +205,7 @@ impl Eagle {
     }
 
     /// Gives back what a tree borrowed of the cache.
-    pub(super) fn end(&mut self, level: Level) {
+    pub(super) fn end(&mut self, level: Grown) {
         self.cache.release(level.borrowed.into_iter());
     }
 
@@ -217,14 +217,14 @@ impl Eagle {
         if let Some(plan) = self.plan(budget) {
             return self.plant_queued(&plan, context, budget).await;
         }
-        let mut level = Level::new(self.extend(context)?);
+        let mut level = Grown::new(self.extend(context)?);
         let tree = self.plant(root, budget, &mut level).await;
         self.end(level);
         tree
     }
 
     /// Fills or grows a tree whose levels are looked at one by one.
-    async fn plant(&mut self, root: u32, budget: Budget, level: &mut Level) -> Result<Tree> {
+    async fn plant(&mut self, root: u32, budget: Budget, level: &mut Grown) -> Result<Tree> {
         let shaping = self.shaping.clone();
         let first = self.candidates(level).await?.pop().unwrap_or_default();
         let mut expand = async |tree: &Tree, frontier: &[usize]| {
@@ -253,54 +253,6 @@ pub(super) fn chunks<'a>(pairs: &'a Table, waiting: &Waiting, first: usize) -> V
         chunk
     };
     waiting.chunks().map(rows).collect()
-}
-
-/// The outputs that the next level of a tree goes on from.
-pub(super) struct Level {
-    /// `[nodes, hidden]`
-    pub(super) outputs: Tensor<2>,
-    /// The nodes of the rows of `outputs`.
-    pub(super) nodes: Vec<usize>,
-    /// The slot of every node that was expanded.
-    slots: HashMap<usize, u32>,
-    /// The same, in the order in which they were taken from the cache.
-    borrowed: Vec<u32>,
-}
-
-impl Level {
-    /// The root's own output.
-    fn new(outputs: Tensor<2>) -> Self {
-        Self {
-            outputs,
-            nodes: vec![0],
-            slots: Default::default(),
-            borrowed: Vec::new(),
-        }
-    }
-
-    /// The rows of a frontier, and where each one's parent is among the outputs.
-    fn rows<'a>(
-        &mut self,
-        pairs: &'a Table,
-        tree: &Tree,
-        frontier: &[usize],
-        slots: &[u32],
-    ) -> (Vec<u32>, Rows<'a>) {
-        let mut rows = Rows::default();
-        let table = rows.add_table(pairs.slots());
-        let mut parents = Vec::with_capacity(frontier.len());
-        for (&node, &slot) in frontier.iter().zip(slots) {
-            self.slots.insert(node, slot);
-            // The root has its pair in the table; its descendants have their slots.
-            let path = tree.path(node);
-            let path: Vec<u32> = path[1..].iter().map(|n| self.slots[n]).collect();
-            rows.push(tree.token(node), slot, table, pairs.len() as u32, &path);
-            let parent = tree.parent(node);
-            let row = self.nodes.iter().position(|&n| n == parent);
-            parents.push(row.unwrap_or(0) as u32);
-        }
-        (parents, rows)
-    }
 }
 
 impl Drafter for Eagle {

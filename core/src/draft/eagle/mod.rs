@@ -11,6 +11,7 @@ mod drafter;
 mod eagle1;
 mod eagle3;
 mod grow;
+mod grown;
 mod info;
 mod layer;
 mod load;

@@ -1,6 +1,7 @@
 //! EAGLE-1's way above temperature 0: a tree of fixed shape whose tokens are drawn.
 
-use super::drafter::{Eagle, Level};
+use super::drafter::Eagle;
+use super::grown::Grown;
 use crate::draft::{Budget, Drawn, Growth, Shaping};
 use crate::error::Result;
 use crate::sample::{Sampling, Stream, uniform_in};
@@ -36,7 +37,7 @@ impl Eagle {
     async fn draw_levels(
         &mut self,
         drawing: &mut Drawing<'_>,
-        level: &mut Level,
+        level: &mut Grown,
         shape: &Tree,
     ) -> Result<()> {
         // Nodes that are about to have children, each with its place in the shape.
