@@ -6,6 +6,7 @@
 //   DIM     dimensions of a head: 64 or 128
 //   KV      key heads
 //   RATIO   query heads that share a key head, 16 at most
+//   SCALE   what queries are multiplied with first
 //   SPLIT   0 or 1: whether each span of positions has a block of threads of its own
 //
 // Bindings:
@@ -24,7 +25,7 @@
 // a tree do, go through it one by one, shared among the warps, by the very same arithmetic:
 // so no row's products ever stand in a sum with what it does not see.
 //
-// Queries and weights are split into two f16 each.
+// Queries times SCALE, which have to be numbers of f16, and weights are split into two each.
 //
 // A row's result does not depend, to the bit, on the rows beside it, nor on which slots hold
 // its keys.

@@ -282,7 +282,6 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT)
         EACH(i, STAGES) {
             const u32 block = round + i * WARPS;
             if (block * 32 >= me.inputs) break;
-            end(coming[i], me, block);
             Split b[TILES];
 #if SINGLE
             if (number % AHEAD == 0) {
@@ -322,6 +321,7 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT)
 #endif
             number++;
             EACH(tile, TILES) add_up(b[tile]);
+            end(coming[i], me, block);
             EACH(j, GROUPS) {
                 u32 a[STEPS][4];
                 unpack(a, coming[i].words[j]);

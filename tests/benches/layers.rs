@@ -2,8 +2,8 @@
 //! 1 to 32 rows, on each GPU (or what plays one).
 //!
 //! `cargo bench -p eaglet-tests --bench layers` prints medians; `-- 256 512` after it asks for
-//! other hidden and inner sizes. A recording runs a layer over as many weights as no cache
-//! holds, so what is measured is the kernel and the gap before the next one.
+//! other hidden and inner sizes. A recording runs a layer over more weights than a cache holds
+//! (of small sizes 24), so what is measured is the kernel and the gap before the next one.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

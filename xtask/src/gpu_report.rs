@@ -129,22 +129,22 @@ pub fn run(device: &str, python: Option<&str>) -> Result<(), String> {
             println!("skipped: {program} is not here");
         }
     }
+    if device != "cuda" {
+        return steps::run_all(&steps, true);
+    }
     match is_there("compute-sanitizer") {
-        true if device == "cuda" => steps.push(&SANITIZER),
-        true => {}
+        true => steps.push(&SANITIZER),
         false => println!("skipped: compute-sanitizer is not here"),
     }
     let report = steps::run_all(&steps, true);
-    match python {
-        Some(python) if device == "cuda" => report.and(pytorch(python)),
-        _ => {
-            println!(
-                "\nskipped: PyTorch beside eaglet. `pip install torch`, then \
-                 `cargo xtask gpu-report cuda PYTHON`"
-            );
-            report
-        }
-    }
+    let Some(python) = python else {
+        println!(
+            "\nskipped: PyTorch beside eaglet. `pip install torch`, then \
+             `cargo xtask gpu-report cuda PYTHON`"
+        );
+        return report;
+    };
+    report.and(pytorch(python))
 }
 
 fn is_there(program: &str) -> bool {

@@ -33,7 +33,7 @@ impl Session {
         let slots = self.pool.reserve(committed + widest)?;
         let table = self.measure_in(&slots, &widths, committed).await;
         self.pool.release(slots.into_iter());
-        // Few of these widths will come again, and their buffers are large.
+        // Most of these widths will not come again, and their buffers are large.
         drop(self.pool.take_recorded());
         // A clock that did not move has measured nothing.
         Ok(CostTable::new(table?).unwrap_or_default())

@@ -17,7 +17,8 @@ use crate::cube::tensors::{Kind, arg, packed};
 
 /// Workgroups that do not keep a GPU busy.
 const FEW: usize = 512;
-/// Bytes that their parts may take.
+/// Bytes that their parts may take; beyond it, which many rows of a long text are, one walks
+/// through all spans.
 const PARTS: usize = 64 << 20;
 
 impl<K: Kind> CubeOps<K> {

@@ -31,48 +31,53 @@ fn inputs(dtype: Dtype) -> usize {
 
 /// What the test launches.
 pub fn programs() -> Vec<Program> {
-    let of = |dtype| {
+    let mut all = Vec::new();
+    for (dtype, gate) in kinds() {
         let storage = Storage::of(dtype);
-        Cut::all(storage).into_iter().map(move |(_, cut)| Variant {
+        let variant = |(_, cut)| Variant {
             storage,
             cut,
             norm: true,
-            bias: true,
+            bias: !gate,
             residual: false,
-            gate: false,
-        })
-    };
+            gate,
+        };
+        all.extend(Cut::all(storage, gate).into_iter().map(variant));
+    }
+    all.into_iter().map(Program::Linear).collect()
+}
+
+/// Layers that gate, and that do not.
+fn kinds() -> impl Iterator<Item = (Dtype, bool)> {
     DTYPES
         .into_iter()
-        .flat_map(of)
-        .map(Program::Linear)
-        .collect()
+        .flat_map(|dtype| [(dtype, false), (dtype, true)])
 }
 
 /// Every cut computes what the processor does, of numbers of any size, and all the same bits.
 pub fn every_cut() {
     let ops = device().with_tensor_cores();
-    for dtype in DTYPES {
-        let known = OnHost::new(dtype);
+    for (dtype, gate) in kinds() {
+        let known = OnHost::new(dtype, gate);
         // The last has 31 rows.
-        let cuts = Cut::all(Storage::of(dtype));
+        let cuts = Cut::all(Storage::of(dtype), gate);
         let all = known.rows(31);
-        for size in [1.0, 1e-4, 3e4] {
+        for size in [1.0, 1e-7, 3e4] {
             let expected = known.on_host(&all, size);
             let most = expected.iter().fold(0f32, |most, v| most.max(v.abs()));
             let mut together: Vec<f32> = Vec::new();
             for &(rows, cut) in cuts.iter().rev() {
                 let found = known.run(&ops, &all[..rows * inputs(dtype)], size, cut);
-                let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
-                let off = off.fold(0f32, |worst, off| if off > worst { off } else { worst });
-                assert!(off < 2e-6 * most, "{dtype} of {size}, {cut:?}: {off}");
+                let what = format!("{dtype} of {size}, gated: {gate}, {cut:?}");
+                for (at, (found, known)) in found.iter().zip(&expected).enumerate() {
+                    let off = (found - known).abs();
+                    // What is not a number is no number below it.
+                    assert!(off <= 3e-6 * most, "{what}, {at}: {found}, not {known}");
+                }
                 if together.is_empty() {
                     together = found;
                 } else {
-                    assert!(
-                        found == together[..found.len()],
-                        "{dtype} of {size}, {cut:?}"
-                    );
+                    assert!(found == together[..found.len()], "{what}");
                 }
             }
         }
@@ -81,9 +86,9 @@ pub fn every_cut() {
 
 /// Compiles every cut; nothing runs.
 pub fn compile(ops: &CubeOps<Cuda>) {
-    for dtype in DTYPES {
-        let known = OnHost::new(dtype);
-        for (rows, cut) in Cut::all(Storage::of(dtype)) {
+    for (dtype, gate) in kinds() {
+        let known = OnHost::new(dtype, gate);
+        for (rows, cut) in Cut::all(Storage::of(dtype), gate) {
             known.run(ops, &known.rows(rows), 1.0, cut);
         }
     }
@@ -92,13 +97,15 @@ pub fn compile(ops: &CubeOps<Cuda>) {
 /// What goes in, and the weight as it is after rounding.
 struct OnHost {
     dtype: Dtype,
+    gate: bool,
     values: Vec<f32>,
 }
 
 impl OnHost {
-    fn new(dtype: Dtype) -> Self {
+    fn new(dtype: Dtype, gate: bool) -> Self {
         Self {
             dtype,
+            gate,
             values: spread(1, OUTPUTS * inputs(dtype)),
         }
     }
@@ -113,13 +120,19 @@ impl OnHost {
         Matrix::new(Path::new("test"), view, dtype).unwrap()
     }
 
-    /// Values of some rows, one of which is far larger than the others.
+    /// Values of some rows, few of which are far larger than the others; a row of zeros.
     fn rows(&self, rows: usize) -> Vec<f32> {
         let mut values = spread(2, rows * inputs(self.dtype));
         values
             .iter_mut()
             .step_by(997)
             .for_each(|value| *value *= 1e3);
+        let inputs = inputs(self.dtype);
+        values
+            .iter_mut()
+            .skip(5 * inputs)
+            .take(inputs)
+            .for_each(|value| *value = 0.0);
         values
     }
 
@@ -134,18 +147,17 @@ impl OnHost {
     fn on_host(&self, x: &[f32], size: f32) -> Vec<f32> {
         let ops = CpuOps::new(1);
         let rounded = self.matrix(&self.values, self.dtype).to_f32();
-        let linear = Linear {
-            weight: ops.pack(&[self.matrix(&rounded, Dtype::F32)]).unwrap(),
-            bias: Some(On(&ops).vector(4, OUTPUTS).mul_scalar(0.0)),
-        };
+        let weight = ops.pack(&[self.matrix(&rounded, Dtype::F32)]).unwrap();
         let x: Vec<f32> = x.iter().map(|value| value * size).collect();
         let rows = x.len() / inputs(self.dtype);
         let x = TensorData::new(x, [rows, inputs(self.dtype)]);
         let x = Tensor::from_data(x, ops.device());
-        let y = ops
-            .norm_linear(&x, Some(&self.norm(&ops)), &linear)
-            .unwrap();
-        y.to_data().iter().collect()
+        let norm = self.norm(&ops);
+        let y = match self.gate {
+            true => ops.norm_gate_up(&x, &norm, &weight),
+            false => ops.norm_linear(&x, Some(&norm), &Linear::from(weight)),
+        };
+        y.unwrap().to_data().iter().collect()
     }
 
     fn run(&self, ops: &CubeOps<Cuda>, x: &[f32], size: f32, cut: Cut) -> Vec<f32> {
@@ -158,9 +170,13 @@ impl OnHost {
         let layer = Layer {
             norm: Some(&norm),
             weight: weight.packed().unwrap(),
-            bias: Some(&bias),
+            bias: (!self.gate).then_some(&bias),
             residual: None,
-            finish: Finish::Store,
+            finish: if self.gate {
+                Finish::Gate
+            } else {
+                Finish::Store
+            },
         };
         let x: Vec<f32> = x.iter().map(|value| value * size).collect();
         let x = ops.upload_rows(&x, x.len() / inputs(self.dtype)).unwrap();

@@ -123,6 +123,10 @@ fn every_kernel_compiles_for_every_architecture() {
                         "{target}: {kernel} is not among {found:?}"
                     );
                 }
+                for program in cuts::programs() {
+                    let entry = program.entry();
+                    assert!(found.contains(&entry), "{target}: {entry} is missing");
+                }
                 assert!(found.len() >= tour::VARIANTS, "{target}: {}", found.len());
                 std::fs::remove_dir_all(kernels).unwrap();
             });

@@ -72,13 +72,13 @@ impl Cut {
 
 #[cfg(test)]
 impl Cut {
-    /// Every cut of layers that do not gate, with rows that it is for.
-    pub fn all(storage: Storage) -> Vec<(usize, Self)> {
+    /// Every cut, with rows that it is for.
+    pub fn all(storage: Storage, gate: bool) -> Vec<(usize, Self)> {
         let rows = (0..=TILES).map(|tiles| (tiles * TOGETHER).max(1) - usize::from(tiles > 0));
         let mut all = Vec::new();
         for rows in rows {
             for sums in [0, 8192, 16384] {
-                let cut = (rows, Self::new(storage, rows, sums, false));
+                let cut = (rows, Self::new(storage, rows, sums, gate));
                 if !all.contains(&cut) {
                     all.push(cut);
                 }
