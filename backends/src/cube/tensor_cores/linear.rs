@@ -45,9 +45,13 @@ impl Cut {
     /// fastest on an H200 (docs/performance.md). Narrow layers want many workgroups, many rows
     /// few, and small weights have to be sent for long before.
     pub fn new(storage: Storage, rows: usize, sums: usize, gate: bool) -> Self {
-        let (tiles, width) = (rows.div_ceil(TOGETHER).min(TILES), sums / 8192);
-        let float = storage == Storage::Float;
+        let (width, float) = (sums / 8192, storage == Storage::Float);
+        let tiles = match (rows, width) {
+            (25..=32, 0 | 1) => 2, // Two workgroups read weights at about the same time.
+            _ => rows.div_ceil(TOGETHER).min(TILES),
+        };
         let (groups, stages, resident) = match (rows, tiles, width) {
+            (25.., 2, _) => (4, if float { 1 } else { 2 }, 1),
             (1, _, 0) if float && !gate => (1, 4, 2),
             (1, _, 1) if float && !gate => (1, 2, 3),
             (1, ..) if float => (2, 2, 2),
