@@ -50,6 +50,7 @@ constexpr u32 STEPS = 2;              // of 16 values, in a block of 32
 constexpr u32 STREAMS = GATE ? 2 : 1; // gates and what they gate
 constexpr u32 SUMS = 16 * GROUPS;     // of a row, in a block of threads
 constexpr u32 RESULTS = SUMS / STREAMS;
+constexpr u32 COLUMNS = SINGLE ? 1 : 2; // rows whose sums a lane has of a tile
 constexpr u32 PACKETS = STORAGE == 0 ? 8 : STORAGE == 1 ? 2 : 1; // of a block
 constexpr u32 BYTES = STORAGE == 0 ? 8 : 16;                     // of a packet
 constexpr u32 LOADS = STORAGE == 2 ? 1 : 2; // of an output, by a lane, in a block
@@ -66,7 +67,7 @@ struct Packed {
 /// and 2 t + 1 what a one stands for, and the sums of the block's values in those.
 struct Split {
     u32 hi[STEPS][2], lo[STEPS][2];
-    float one[2], sums[4];
+    float one[2], sum[2];
 };
 
 /// Who this is, and where its share lies.
@@ -77,6 +78,7 @@ struct Lane {
     u32 results[2];      // from this lane's two of the first group on
     const float *x, *gain; // of row g, from value 4 t on
     const char *weights, *scales; // of the block that is sent for next
+    u32 weights_step, scales_step; // to the one after it
 };
 
 /// Whether x has values 4 t and on of a step. f16 may end within a block.
@@ -110,8 +112,8 @@ DEVICE void send_for(Packed& to, Lane& me, u32 block) {
             if (STORAGE == 2) stream(to.scales[j][h], at, ours);
         }
     }
-    me.weights += u64(WARPS * PACKETS) * me.outputs * BYTES;
-    me.scales += u64(WARPS) * me.outputs * SCALE_BYTES;
+    me.weights += me.weights_step;
+    me.scales += me.scales_step;
 }
 
 /// Makes zeros of weights where x has ended: what lies there is of an earlier block.
@@ -151,7 +153,7 @@ union Shared {
     float rows[WARPS][SINGLE ? 1 : AHEAD][TILES][STEPS][32][4];
     struct {
         u32 values[AHEAD][STEPS][4][4];
-        float ones[AHEAD];
+        float one[AHEAD], sum[AHEAD];
     } row[WARPS];
     float partial[WARPS][8][SUMS + 8]; // In the end: sums. + 8: rows avoid one bank.
 };
@@ -180,37 +182,41 @@ DEVICE void load_gains(float (&to)[STEPS][4], const Lane& me, u32 block) {
     }
 }
 
-/// Splits a lane's values, and adds up their squares. `one` is what a one stands for then:
-/// a power of two, with which the largest of the row's 32 values is 2^14 to 2^15 of them.
-DEVICE float split_values(Split& to, float& one, const float (&x)[STEPS][4],
-                          const float (&gain)[STEPS][4]) {
-    float v[STEPS][4], squares = 0, most = 0;
+/// What else a row's block is.
+struct Size {
+    float one; // what a one stands for, once split
+    float sum, squares; // of its values; of x, this lane's
+};
+
+/// Splits a lane's values, of which the largest of the row's 32 becomes 2^14 to 2^15 ones: of a
+/// power of two.
+DEVICE Size split_values(Split& to, const float (&x)[STEPS][4], const float (&gain)[STEPS][4]) {
+    float v[STEPS][4], sums[STEPS], squares = 0, most = 0;
     EACH(step, STEPS) EACH(i, 4) {
         v[step][i] = NORM ? __fmul_rn(x[step][i], gain[step][i]) : x[step][i];
         if (NORM) squares = __fmaf_rn(x[step][i], x[step][i], squares);
         most = max(most, fabsf(v[step][i]));
     }
-    most = max(most, across(most, 1));
-    most = max(most, across(most, 2));
+    float sum = 0;
+    if (STORAGE == 2) {
+        EACH(step, STEPS) {
+            const float(&four)[4] = v[step];
+            sums[step] = __fadd_rn(__fadd_rn(four[0], four[1]), __fadd_rn(four[2], four[3]));
+        }
+        sum = __fadd_rn(sums[0], sums[1]);
+    }
+    for (u32 mask = 1; mask <= 2; mask *= 2) {
+        most = max(most, across(most, mask));
+        if (STORAGE == 2) sum = __fadd_rn(sum, across(sum, mask));
+    }
     // Both powers are normal numbers, whatever the exponent.
     const u32 exponent = max(bits(most) >> 23, 15u);
     const float ones = of_bits((268 - exponent) << 23);
-    one = of_bits((exponent - 14) << 23);
     EACH(step, STEPS) EACH(i, 2) {
         const float a = v[step][of_pair(i, 0)], b = v[step][of_pair(i, 1)];
         split(to.hi[step][i], to.lo[step][i], __fmul_rn(a, ones), __fmul_rn(b, ones));
     }
-    return squares;
-}
-
-/// Adds up the values of each row of a block.
-DEVICE void add_up(Split& to) {
-    if (STORAGE != 2) return;
-    const u32 ones[4] = {0x3c003c00, 0x3c003c00, 0x3c003c00, 0x3c003c00};
-    EACH(i, 4) to.sums[i] = 0;
-    EACH(step, STEPS) mma(to.sums, ones, to.lo[step]);
-    EACH(step, STEPS) mma(to.sums, ones, to.hi[step]);
-    EACH(i, 2) to.sums[i] = __fmul_rn(to.sums[i], to.one[i]);
+    return {of_bits((exponent - 14) << 23), sum, squares};
 }
 
 /// Adds the products of a group's weights of a block and all rows, tile beside tile: a tensor
@@ -224,12 +230,12 @@ DEVICE void multiply(float (&sums)[TILES][GROUPS][4], u32 group, const u32 (&a)[
     }
     EACH(h, 2) {
         const float2 factors = STORAGE == 0 ? float2{1, 0} : floats(scales[h]);
-        EACH(tile, TILES) EACH(i, 2) {
+        EACH(tile, TILES) EACH(i, COLUMNS) {
             const float product = __fmul_rn(part[tile][h * 2 + i], b[tile].one[i]);
             float& sum = sums[tile][group][h * 2 + i];
             if (STORAGE == 0) sum = __fadd_rn(product, sum);
             if (STORAGE != 0) sum = __fmaf_rn(factors.x, product, sum);
-            if (STORAGE == 2) sum = __fmaf_rn(factors.y, b[tile].sums[i], sum);
+            if (STORAGE == 2) sum = __fmaf_rn(factors.y, b[tile].sum[i], sum);
         }
     }
 }
@@ -261,6 +267,8 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT)
                  (STORAGE == 0 ? 0 : me.t * 4);
     me.scales = reinterpret_cast<const char*>(scales) +
                 (u64(me.warp) * me.outputs + first_result + output(0)) * SCALE_BYTES;
+    me.weights_step = WARPS * PACKETS * BYTES * me.outputs;
+    me.scales_step = WARPS * SCALE_BYTES * me.outputs;
 
     Packed coming[STAGES] = {};
     EACH(i, STAGES) send_for(coming[i], me, me.warp + i * WARPS);
@@ -285,16 +293,16 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT)
             Split b[TILES];
 #if SINGLE
             if (number % AHEAD == 0) {
-                float one;
-                const float ours = split_values(b[0], one, next, gains);
+                const Size ours = split_values(b[0], next, gains);
                 sync_warp(); // All are done with the blocks before.
                 EACH(step, STEPS) EACH(i, 2) {
                     row.values[me.g][step][me.t][i] = b[0].hi[step][i];
                     row.values[me.g][step][me.t][2 + i] = b[0].lo[step][i];
                 }
-                row.ones[me.g] = one;
+                row.one[me.g] = ours.one;
+                if (STORAGE == 2) row.sum[me.g] = ours.sum;
                 if (NORM) EACH(k, AHEAD) {
-                    squares[0] = __fadd_rn(squares[0], of_lane(ours, k * 4 + me.t));
+                    squares[0] = __fadd_rn(squares[0], of_lane(ours.squares, k * 4 + me.t));
                 }
                 sync_warp();
                 load_row(next, me, block + AHEAD * WARPS + further);
@@ -304,23 +312,23 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT)
                 b[0].hi[step][i] = row.values[number % AHEAD][step][me.t][i];
                 b[0].lo[step][i] = row.values[number % AHEAD][step][me.t][2 + i];
             }
-            EACH(i, 2) b[0].one[i] = row.ones[number % AHEAD];
+            b[0].one[0] = row.one[number % AHEAD];
+            if (STORAGE == 2) b[0].sum[0] = row.sum[number % AHEAD];
 #else
             wait_for_copies<AHEAD - 1>();
             auto& here = rows_ahead[number % AHEAD];
             EACH(tile, TILES) {
                 float x[STEPS][4];
                 EACH(step, STEPS) EACH(i, 4) x[step][i] = here[tile][step][me.lane][i];
-                float one;
-                const float ours = split_values(b[tile], one, x, gains);
-                EACH(i, 2) b[tile].one[i] = of_lane(one, (me.t * 2 + i) * 4);
-                if (NORM) squares[tile] = __fadd_rn(squares[tile], ours);
+                const Size ours = split_values(b[tile], x, gains);
+                EACH(i, 2) b[tile].one[i] = of_lane(ours.one, (me.t * 2 + i) * 4);
+                if (STORAGE == 2) EACH(i, 2) b[tile].sum[i] = of_lane(ours.sum, (me.t * 2 + i) * 4);
+                if (NORM) squares[tile] = __fadd_rn(squares[tile], ours.squares);
             }
             send_for_rows(here, me, block + AHEAD * WARPS);
             load_gains(gains, me, block + WARPS);
 #endif
             number++;
-            EACH(tile, TILES) add_up(b[tile]);
             end(coming[i], me, block);
             EACH(j, GROUPS) {
                 u32 a[STEPS][4];
@@ -340,7 +348,7 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT)
             squared[me.warp][tile * 8 + me.g] = squares[tile];
         }
         __syncthreads(); // The tile before is done with, or x.
-        EACH(j, GROUPS) EACH(h, 2) EACH(i, 2) {
+        EACH(j, GROUPS) EACH(h, 2) EACH(i, COLUMNS) {
             shared.partial[me.warp][me.t * 2 + i][j * 16 + output(h)] = sums[tile][j][h * 2 + i];
         }
         __syncthreads();

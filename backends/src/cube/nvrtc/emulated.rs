@@ -17,7 +17,7 @@ use crate::open::On;
 
 const INPUTS: usize = 96;
 const OUTPUTS: usize = 44;
-/// One row, and as many as make one tile of 8 to four; more are several workgroups.
+/// One row, and as many as make one tile of 8 to three, two workgroups of two, and four.
 pub const ROWS: [usize; 6] = [1, 5, 9, 17, 25, 33];
 
 /// What is computed in the tests; the compiler sees every variant elsewhere.

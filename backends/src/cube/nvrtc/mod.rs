@@ -141,7 +141,7 @@ fn tensor_cores_compute_what_the_processor_does() {
     emulate(
         name,
         emulated::layers,
-        &emulated::programs(&storages, &emulated::ROWS[..5]),
+        &emulated::programs(&storages, &emulated::ROWS),
     );
 }
 

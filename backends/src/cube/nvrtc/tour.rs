@@ -32,9 +32,9 @@ pub const KERNELS: [&str; 17] = [
 ];
 
 /// Fewer kernels than this were not every variant: six linear layers for four dtypes and three
-/// tiles of rows, and on tensor cores for three and five; two dtypes of the cache, three sizes of
+/// tiles of rows, and on tensor cores for three and six; two dtypes of the cache, three sizes of
 /// heads, norms or not, one span of positions or several; on tensor cores, two sizes of heads.
-pub const VARIANTS: usize = (4 * 3 + 3 * 5) * 6 + 2 * 3 * (2 + 2) + 2 * 2;
+pub const VARIANTS: usize = (4 * 3 + 3 * 6) * 6 + 2 * 3 * (2 + 2) + 2 * 2;
 
 const INPUTS: usize = 96;
 const OUTPUTS: usize = 44;
@@ -58,7 +58,7 @@ pub fn all(ops: CubeOps<Cuda>) {
     let cores = ops.with_tensor_cores();
     let on = On(&cores);
     for dtype in [Dtype::F16, Dtype::Q8, Dtype::Q4] {
-        linear(&on, dtype, &[1, 2, 9, 17, 25]);
+        linear(&on, dtype, &[1, 2, 9, 17, 25, 33]);
     }
     super::cuts::compile(&cores);
     for dim in [64, 128] {
