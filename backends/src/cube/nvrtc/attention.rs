@@ -16,8 +16,10 @@ use crate::cube::tensor_cores::{Program, attention::Variant};
 const HEADS: [Heads; 2] = [heads(2, 2, 128), heads(3, 1, 64)];
 /// Rows of a tree, each below the one with half its number.
 const TREE: u32 = 19;
-/// Tokens before it: none, less than a tile, up to the end of a span, more than one.
-const BEFORE: [u32; 4] = [0, 30, 255, 290];
+/// The last of them, which go on from another text of that length.
+const OTHERS: u32 = 16;
+/// Tokens before it: none, less than a tile, up to the end of a span, more than one, than two.
+const BEFORE: [u32; 5] = [0, 30, 255, 290, 540];
 
 const fn heads(query: usize, kv: usize, dim: usize) -> Heads {
     Heads { query, kv, dim }
@@ -31,22 +33,22 @@ pub fn programs() -> Vec<Program> {
 }
 
 /// Tensor cores attend as the processor does, and give a row the same bits whatever company it
-/// has, and whether spans are apart.
+/// has, whether spans are apart, and wherever its keys lie.
 pub fn rows_of_trees() {
     for heads in HEADS {
-        let cache = Cache::new(heads, (BEFORE[3] + TREE) as usize);
+        let cache = Cache::new(heads, (BEFORE[4] + TREE) as usize);
         for before in BEFORE {
             let all: Vec<u32> = (0..TREE).collect();
             let known = cache.on_host(before, &all);
-            let together = cache.on_device(before, &all, false);
+            let together = cache.on_device(before, &all, false, false);
             let off = known.iter().zip(&together).map(|(a, b)| (a - b).abs());
             let most = off.fold(0.0, f32::max);
             // NaN is no number below it.
             assert!(most < 2e-6, "{heads:?} after {before}: {most} off");
             assert!(together.iter().all(|value| value.is_finite()));
             for some in [&[7][..], &[18, 3, 4], &all] {
-                for split in [false, true] {
-                    let found = cache.on_device(before, some, split);
+                for (split, moved) in [(false, true), (true, false)] {
+                    let found = cache.on_device(before, some, split, moved);
                     for (row, found) in some.iter().zip(found.chunks(cache.width())) {
                         let at = *row as usize * cache.width();
                         let same = found == &together[at..at + cache.width()];
@@ -74,13 +76,25 @@ impl Cache {
         self.heads.query * self.heads.dim
     }
 
-    fn layer(&self, ops: &dyn Ops) -> KvLayer {
+    /// Where a slot is, if all are moved.
+    fn place(&self, slot: u32, moved: bool) -> u32 {
+        match moved {
+            true => (slot * 29 + 7) % self.slots as u32,
+            false => slot,
+        }
+    }
+
+    fn layer(&self, ops: &dyn Ops, moved: bool) -> KvLayer {
         let shape = [self.slots, self.heads.kv, self.heads.dim];
+        let size = self.heads.kv * self.heads.dim;
         let tensor = |seed| {
-            let value = |i| f16::from_f64(4.0 * uniform(seed, i) - 2.0);
-            let values: Vec<f16> = (0..shape.iter().product::<usize>() as u64)
-                .map(value)
-                .collect();
+            let mut values = vec![f16::ZERO; self.slots * size];
+            for slot in 0..self.slots {
+                let to = self.place(slot as u32, moved) as usize * size;
+                for (i, value) in values[to..to + size].iter_mut().enumerate() {
+                    *value = f16::from_f64(4.0 * uniform(seed, (slot * size + i) as u64) - 2.0);
+                }
+            }
             let data = TensorData::new(values, shape);
             Tensor::from_data(data, (ops.device(), DType::F16))
         };
@@ -99,35 +113,48 @@ impl Cache {
         rows.iter().flat_map(of).collect()
     }
 
-    /// Some rows of the tree after a text.
-    fn rows<'a>(&self, text: &'a [u32], some: &[u32]) -> Rows<'a> {
-        let before = text.len() as u32;
+    /// Some rows of the tree after their texts.
+    fn rows<'a>(&self, texts: &'a [Vec<u32>; 2], some: &[u32], moved: bool) -> Rows<'a> {
+        let before = texts[0].len() as u32;
         let mut rows = Rows::default();
-        let table = rows.add_table(text);
+        let tables = texts.each_ref().map(|text| rows.add_table(text));
         for &row in some {
-            let mut path = vec![before + row];
-            while path[0] > before {
-                path.insert(0, before + (path[0] - before - 1) / 2);
+            let mut path = vec![row];
+            while path[0] > 0 {
+                path.insert(0, (path[0] - 1) / 2);
             }
-            rows.push(0, before + row, table, before, &path);
+            let path: Vec<u32> = path
+                .iter()
+                .map(|row| self.place(before + row, moved))
+                .collect();
+            let table = tables[usize::from(row >= OTHERS)];
+            rows.push(0, path[path.len() - 1], table, before, &path);
         }
         rows
+    }
+
+    /// The slots of both texts, in no order.
+    fn texts(&self, len: u32, moved: bool) -> [Vec<u32>; 2] {
+        let place = |slot| self.place(slot, moved);
+        let one = (0..len).map(|i| place((i * 37 + 5) % len));
+        let other = (0..len).rev().map(place);
+        [one.collect(), other.collect()]
     }
 
     fn on_host(&self, before: u32, some: &[u32]) -> Vec<f32> {
         let ops = CpuOps::new(1);
         let queries = TensorData::new(self.queries(some), [some.len(), self.width()]);
         let queries = Tensor::from_data(queries, ops.device());
-        let text = text(before);
-        let rows = self.rows(&text, some);
-        let mixed = ops.path_attention(&queries, self.heads, &self.layer(&ops), &rows);
+        let texts = self.texts(before, false);
+        let rows = self.rows(&texts, some, false);
+        let mixed = ops.path_attention(&queries, self.heads, &self.layer(&ops, false), &rows);
         mixed.unwrap().to_data().iter().collect()
     }
 
-    fn on_device(&self, before: u32, some: &[u32], split: bool) -> Vec<f32> {
+    fn on_device(&self, before: u32, some: &[u32], split: bool, moved: bool) -> Vec<f32> {
         let ops = device().with_tensor_cores();
-        let text = text(before);
-        let (rows, layer) = (self.rows(&text, some), self.layer(&ops));
+        let texts = self.texts(before, moved);
+        let (rows, layer) = (self.rows(&texts, some, moved), self.layer(&ops, moved));
         let staged = Staged::new(&ops.gpu, &rows).unwrap();
         let spans = staged.positions.div_ceil(SPAN);
         let (depth, more) = if split { (spans, MORE) } else { (1, 0) };
@@ -162,11 +189,6 @@ impl Cache {
         });
         joined.flatten().collect()
     }
-}
-
-/// The slots of a text, in no order.
-fn text(len: u32) -> Vec<u32> {
-    (0..len).map(|i| (i * 37 + 5) % len).collect()
 }
 
 /// What `join` makes of the parts that a head's spans left.
