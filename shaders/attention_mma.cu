@@ -56,7 +56,6 @@ struct Row {
 /// Who this is, and what it works on.
 struct Lane {
     u32 warp, lane, g, t;
-    const u32* rows;
     const u16 *keys, *values; // of slot 0, of the key head
     const float* query[2];    // of heads g and g + 8, from dim 8 t on
     u32 seen[2];              // by them; none if they are not there
@@ -189,14 +188,14 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     me.lane = threadIdx.x;
     me.g = me.lane / 4;
     me.t = me.lane % 4;
-    me.rows = rows;
     me.keys = keys + head * DIM;
     me.values = values + head * DIM;
     EACH(half, 2) {
         const u32 a = me.g + half * 8, number = first_row + a / RATIO;
         const bool there = a / RATIO < count;
         me.seen[half] = there ? row(rows, number).seen : 0;
-        me.query[half] = queries + (u64(there ? number : 0) * (KV * RATIO) + head * RATIO + a % RATIO) * DIM + me.t * 8;
+        const u64 query = u64(there ? number : 0) * (KV * RATIO) + head * RATIO + a % RATIO;
+        me.query[half] = queries + query * DIM + me.t * 8;
     }
     Row longest = row(rows, first_row);
     for (u32 i = 1; i < count; i++) {

@@ -146,10 +146,7 @@ impl<K: Kind> CubeOps<K> {
             let cubes = CubeCount::new_3d(heads.kv as u32, groups as u32, depth as u32);
             let buffers = [&queries, &keys, &values];
             self.attend_on_tensor_cores(variant, cubes, buffers, rows, &mixed, [count, spans])?;
-            return match plan.split {
-                true => self.join(&mixed, count, spans, rows, plan),
-                false => Ok(K::wrap(mixed)),
-            };
+            return self.joined(mixed, count, spans, rows, plan);
         }
         macro_rules! launch {
             ($element:ty) => {
@@ -174,10 +171,7 @@ impl<K: Kind> CubeOps<K> {
             DType::F16 => launch!(f16),
             _ => launch!(f32),
         }
-        match plan.split {
-            true => self.join(&mixed, count, spans, rows, plan),
-            false => Ok(K::wrap(mixed)),
-        }
+        self.joined(mixed, count, spans, rows, plan)
     }
 
     /// The kernel for tensor cores that attends with such heads, if there is one.
@@ -187,15 +181,18 @@ impl<K: Kind> CubeOps<K> {
         has.then(|| Cores::new(heads, split)).flatten()
     }
 
-    /// Merges what the spans of `count` rows left.
-    fn join(
+    /// What `count` rows mixed; parts of spans, where they are apart, are merged.
+    fn joined(
         &self,
-        parts: &Buffer<K>,
+        parts: Buffer<K>,
         count: usize,
         spans: usize,
         rows: &Staged,
         plan: attention::Plan,
     ) -> Result<Tensor<2>> {
+        if !plan.split {
+            return Ok(K::wrap(parts));
+        }
         let mixed = self.room(count, plan.query * plan.dim)?;
         let items = count * plan.query * plan.dim;
         let (cubes, dim) = self.gpu.spread(items);
@@ -206,7 +203,7 @@ impl<K: Kind> CubeOps<K> {
                 &self.gpu.client,
                 cubes,
                 dim,
-                arg(parts),
+                arg(&parts),
                 whole(&rows.buffer, 4),
                 arg(&mixed),
                 items,

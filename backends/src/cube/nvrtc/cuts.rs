@@ -58,7 +58,7 @@ fn kinds() -> impl Iterator<Item = (Dtype, bool)> {
 pub fn every_cut() {
     let ops = device().with_tensor_cores();
     for (dtype, gate) in kinds() {
-        let known = OnHost::new(dtype, gate);
+        let known = Known::new(dtype, gate);
         // The last has 31 rows.
         let cuts = Cut::all(Storage::of(dtype), gate);
         let all = known.rows(31);
@@ -87,7 +87,7 @@ pub fn every_cut() {
 /// Compiles every cut; nothing runs.
 pub fn compile(ops: &CubeOps<Cuda>) {
     for (dtype, gate) in kinds() {
-        let known = OnHost::new(dtype, gate);
+        let known = Known::new(dtype, gate);
         for (rows, cut) in Cut::all(Storage::of(dtype), gate) {
             known.run(ops, &known.rows(rows), 1.0, cut);
         }
@@ -95,13 +95,13 @@ pub fn compile(ops: &CubeOps<Cuda>) {
 }
 
 /// What goes in, and the weight as it is after rounding.
-struct OnHost {
+struct Known {
     dtype: Dtype,
     gate: bool,
     values: Vec<f32>,
 }
 
-impl OnHost {
+impl Known {
     fn new(dtype: Dtype, gate: bool) -> Self {
         Self {
             dtype,
