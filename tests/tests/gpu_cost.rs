@@ -19,21 +19,31 @@ use eaglet_tests::tiny::{LAYERS, Tiny, VOCAB};
 
 /// Dispatches of a layer, at most.
 const LAYER: u64 = 7;
-/// Embedding, head, argmax.
+/// Embedding, head, argmax or draw.
 const ENDS: u64 = 3;
 
 /// Counters are the device's: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
-fn a_greedy_round_is_few_dispatches_and_one_readback() {
+fn a_round_is_few_dispatches_and_one_readback() {
     let _alone = ALONE.lock().unwrap();
     for gpu in gpus() {
-        for architecture in ["llama", "qwen2", "qwen3"] {
+        let warm = Sampling {
+            temperature: 0.8,
+            top_p: 0.9,
+            ..Default::default()
+        };
+        let greedy = Sampling::default();
+        for (architecture, sampling) in [
+            ("llama", &greedy),
+            ("qwen2", &greedy),
+            ("qwen3", &greedy),
+            ("llama", &warm),
+        ] {
             let target = Tiny::new(architecture, 2).load_on(&gpu.ops, Dtype::Q4);
             let prompt = [9, 8, 7];
-            let run =
-                |drafter| decode(&target, &prompt, options(&Sampling::default(), 20, drafter));
+            let run = |drafter| decode(&target, &prompt, options(sampling, 20, drafter));
             let plain = run(Box::new(Plain));
             let oracle = Oracle {
                 tokens: [&prompt[..], &plain.ids].concat(),
@@ -58,8 +68,9 @@ fn a_greedy_round_is_few_dispatches_and_one_readback() {
                     "{name} {architecture}: {dispatches}"
                 );
                 assert_eq!(readbacks, rounds, "{name} {architecture}");
-                // The rows with their tokens.
-                assert_eq!(uploads, rounds, "{name} {architecture}");
+                // The rows with their tokens, and what tokens are drawn with.
+                let each = if sampling.is_argmax() { 1 } else { 2 };
+                assert_eq!(uploads, each * rounds, "{name} {architecture}");
             }
         }
     }

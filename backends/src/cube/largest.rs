@@ -23,16 +23,21 @@ pub fn before(value: f32, index: u32, other: f32, than: u32) -> bool {
     value > other || (value == other && index < than)
 }
 
-/// For each row of `logits`, `[rows, width]`: the index of its largest value, that value's
-/// bits, and 1 if a value is NaN; the lowest index where several are equal. A workgroup of
-/// `units` a row.
-#[cube(launch_unchecked)]
-pub fn argmax(logits: &[f32], found: &mut [u32], width: usize, #[comptime] units: usize) {
+/// Of `width` logits from `start` on: the index of the largest, the lowest one where several are
+/// equal, its bits, and 1 if one is NaN. All invocations of the workgroup go here together, and
+/// all of them know it then.
+#[cube]
+pub fn largest(
+    logits: &[f32],
+    start: usize,
+    width: usize,
+    #[comptime] units: usize,
+) -> Shared<[u32]> {
     let unit = UNIT_POS as usize;
-    let start = CUBE_POS * width;
     let mut values = Shared::<[f32]>::new_slice(units);
     let mut indices = Shared::<[u32]>::new_slice(units);
     let mut broken = Shared::<[u32]>::new_slice(units);
+    let mut found = Shared::<[u32]>::new_slice(3usize);
     let mut best = f32::new(NOTHING);
     let mut at = NONE.runtime();
     let mut nan = 0u32;
@@ -57,10 +62,23 @@ pub fn argmax(logits: &[f32], found: &mut [u32], width: usize, #[comptime] units
             }
             nan |= broken[i];
         }
+        found[0] = at;
+        found[1] = u32::reinterpret(best);
+        found[2] = nan;
+    }
+    sync_cube();
+    found
+}
+
+/// What [`largest`] finds of each row of `logits`, `[rows, width]`. A workgroup of `units` a row.
+#[cube(launch_unchecked)]
+pub fn argmax(logits: &[f32], found: &mut [u32], width: usize, #[comptime] units: usize) {
+    let best = largest(logits, CUBE_POS * width, width, units);
+    if UNIT_POS == 0 {
         let to = CUBE_POS * 3;
-        found[to] = at;
-        found[to + 1] = u32::reinterpret(best);
-        found[to + 2] = nan;
+        found[to] = best[0];
+        found[to + 1] = best[1];
+        found[to + 2] = best[2];
     }
 }
 

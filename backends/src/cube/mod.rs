@@ -6,6 +6,7 @@
 mod attention;
 mod bandwidth;
 mod decode;
+mod draw;
 mod gather;
 mod gpu;
 mod largest;
@@ -27,9 +28,10 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::{
-    Async, Counters, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Pass, Recorded,
+    Async, Counters, Dice, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Pass, Recorded,
     Reference, Rotary, Rows, Weight, same_layout,
 };
+use eaglet_core::sample::Pick;
 use eaglet_core::weights::Matrix;
 
 use gpu::Gpu;
@@ -123,6 +125,10 @@ impl<K: Kind> Ops for CubeOps<K> {
     fn reads_dearly(&self) -> bool {
         // In a browser always: results come by way of another process.
         !self.gpu.limits.software || cfg!(target_family = "wasm")
+    }
+
+    fn draws(&self) -> bool {
+        true
     }
 
     fn warm_up(&self) -> usize {
@@ -288,6 +294,14 @@ impl<K: Kind> Ops for CubeOps<K> {
 
     fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<Option<u32>>> {
         Box::pin(self.run_argmax(logits))
+    }
+
+    fn stage_dice(&self, dice: &Dice) -> Result<()> {
+        self.staged_dice(dice).map(drop)
+    }
+
+    fn draw<'a>(&'a self, logits: &'a Tensor<2>, dice: &'a Dice) -> Async<'a, Vec<Option<Pick>>> {
+        Box::pin(self.run_draw(logits, dice))
     }
 
     fn candidates(&self, logits: &Tensor<2>, k: usize) -> Result<Tensor<2>> {

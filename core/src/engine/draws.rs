@@ -4,28 +4,75 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use super::sequence::Sequence;
+use super::sequence::{Sequence, SequenceOptions};
 use super::session::Session;
 use crate::error::Result;
-use crate::sample::{Distribution, argmax, not_a_number};
+use crate::ops::Dice;
+use crate::sample::{Distribution, Pick, argmax, not_a_number};
+use crate::verify::Verification;
+
+/// What is asked of the device about the rows of a pass.
+pub(super) enum Asked {
+    /// The most likely token of each.
+    Likeliest,
+    /// A token drawn for each.
+    Drawn(Dice),
+    /// All logits.
+    Logits,
+}
 
 impl Session {
-    /// The one readback of a round: token ids where every sequence takes the most likely
-    /// token and nobody wants to see `whole` rows, else logits.
-    pub(super) async fn draws(&self, logits: Tensor<2>, whole: bool) -> Result<Draws> {
-        let greedy = |s: &Sequence| s.options.sampling.is_argmax();
+    /// What to ask about rows, each given as its sequence and the position of the token after
+    /// it, before they are run. Logits come back only where the host has to see them: it draws
+    /// more cheaply, the text so far shapes them, a rule of verification wants them, or
+    /// somebody does who wants to see them `whole`.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub(super) fn ask(&self, rows: &[(usize, usize)], whole: bool) -> Result<Asked> {
         let ops = self.target.ops();
-        Ok(match !whole && self.sequences.iter().all(greedy) {
-            true => Draws::Ids(ops.argmax(&logits).await?),
-            false => Draws::Logits(ops.read(logits).await?, self.target.config().vocab),
+        let options = |index: usize| &self.sequences[index].options;
+        let all = |is: fn(&SequenceOptions) -> bool| rows.iter().all(|row| is(options(row.0)));
+        if whole {
+            return Ok(Asked::Logits);
+        }
+        if all(|options| options.sampling.is_argmax()) {
+            return Ok(Asked::Likeliest);
+        }
+        let drawn = |options: &SequenceOptions| {
+            options.sampling.takes_logits_as_they_are() && options.rule() == Verification::Exact
+        };
+        if !ops.draws() || !all(drawn) {
+            return Ok(Asked::Logits);
+        }
+        let die = |&(index, position)| options(index).sampling.die(position);
+        let dice = Dice::new(rows.iter().map(die).collect());
+        ops.stage_dice(&dice)?;
+        Ok(Asked::Drawn(dice))
+    }
+
+    /// The one readback of a round.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub(super) async fn draws(&self, logits: Tensor<2>, asked: Asked) -> Result<Draws> {
+        let ops = self.target.ops();
+        let likeliest = |best| Pick { best, drawn: best };
+        Ok(match asked {
+            Asked::Likeliest => {
+                let ids = ops.argmax(&logits).await?.into_iter();
+                Draws::Ids(ids.map(|id| id.map(likeliest)).collect())
+            }
+            Asked::Drawn(dice) => Draws::Ids(ops.draw(&logits, &dice).await?),
+            Asked::Logits => Draws::Logits(ops.read(logits).await?, self.target.config().vocab),
         })
     }
 }
 
 /// What came back from the device.
 pub(super) enum Draws {
-    /// The most likely token of each row that has one.
-    Ids(Vec<Option<u32>>),
+    /// The tokens of each row that has any.
+    Ids(Vec<Option<Pick>>),
     /// All logits, and how many a row has.
     Logits(Vec<f32>, usize),
 }
@@ -36,7 +83,10 @@ impl Draws {
     pub(super) fn choices(&self, rows: Range<usize>) -> Vec<u32> {
         match self {
             // What follows a row that is no number is never asked for.
-            Self::Ids(ids) => ids[rows].iter().map(|id| id.unwrap_or_default()).collect(),
+            Self::Ids(ids) => ids[rows]
+                .iter()
+                .map(|id| id.map_or(0, |id| id.best))
+                .collect(),
             Self::Logits(values, vocab) => {
                 let logits = &values[rows.start * vocab..rows.end * vocab];
                 logits.chunks_exact(*vocab).map(argmax).collect()
@@ -60,7 +110,7 @@ impl Draws {
         path: impl ExactSizeIterator<Item = u32>,
     ) -> Result<u32> {
         match self {
-            Self::Ids(ids) => ids[row].ok_or_else(not_a_number),
+            Self::Ids(ids) => ids[row].map(|id| id.drawn).ok_or_else(not_a_number),
             Self::Logits(values, vocab) => {
                 let logits = &mut values[row * *vocab..(row + 1) * *vocab];
                 let position = sequence.tokens.len() + path.len();
@@ -78,7 +128,10 @@ impl Draws {
         path: impl Iterator<Item = u32>,
     ) -> Result<Distribution> {
         match self {
-            Self::Ids(ids) => ids[row].map(Distribution::point).ok_or_else(not_a_number),
+            Self::Ids(ids) => {
+                let point = ids[row].map(|id| Distribution::point(id.drawn));
+                point.ok_or_else(not_a_number)
+            }
             Self::Logits(values, vocab) => {
                 let logits = &mut values[row * *vocab..(row + 1) * *vocab];
                 let history = sequence.tokens.iter().copied().chain(path);

@@ -70,7 +70,8 @@ impl Session {
             return Err(Error::Invalid("the prompt is empty".into()));
         };
         let logits = self.target.logits(&last)?;
-        let mut draws = self.draws(logits, watch.wants_logits()).await?;
+        let asked = self.ask(&[(index, prompt.len())], watch.wants_logits())?;
+        let mut draws = self.draws(logits, asked).await?;
         if let Some(logits) = draws.logits(0) {
             watch.logits(index, logits);
         }

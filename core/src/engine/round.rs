@@ -145,10 +145,11 @@ impl Session {
         watch: &mut dyn Watch,
     ) -> Result<(Vec<Verdict>, Features, Duration)> {
         let start = Instant::now();
+        let asked = self.ask(&self.positions(shares), watch.wants_logits())?;
         let rows = rows(shares, &self.sequences);
         let count = rows.len();
         let (features, logits) = self.target.repeat(rows, &mut self.pool, &self.taps)?;
-        let mut draws = self.draws(logits, watch.wants_logits()).await?;
+        let mut draws = self.draws(logits, asked).await?;
         let time = start.elapsed();
         self.costs.record(count, time);
         for share in shares {
@@ -164,6 +165,17 @@ impl Session {
         };
         let verdicts = shares.iter().map(judge).collect::<Result<_>>()?;
         Ok((verdicts, features, time))
+    }
+
+    /// The sequence of every node of every tree, and the position of the token after it.
+    fn positions(&self, shares: &[Share]) -> Vec<(usize, usize)> {
+        let of = |share: &Share| {
+            let (sequence, tree) = (share.sequence, &share.tree);
+            let first = self.sequences[sequence].tokens.len();
+            let position = move |node| (sequence, first + tree.depth(node));
+            (0..tree.len()).map(position).collect::<Vec<_>>()
+        };
+        shares.iter().flat_map(of).collect()
     }
 
     /// Drops nodes that are unlikely to pay for their time, where that is asked for.

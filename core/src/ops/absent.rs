@@ -3,8 +3,9 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight};
+use super::{Dice, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight};
 use crate::error::{Error, Result};
+use crate::sample::Pick;
 use crate::weights::Matrix;
 
 /// [`Ops`] that override nothing: here, operations that all fail.
@@ -74,6 +75,10 @@ pub(super) fn path_attention(
 }
 
 pub(super) async fn argmax(_: &Tensor<2>) -> Result<Vec<Option<u32>>> {
+    absent()
+}
+
+pub(super) async fn draw(_: &Tensor<2>, _: &Dice) -> Result<Vec<Option<Pick>>> {
     absent()
 }
 

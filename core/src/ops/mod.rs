@@ -12,11 +12,13 @@
 
 mod candidates;
 mod counters;
+mod dice;
 pub mod levels;
 mod recorded;
 #[cfg_attr(target_family = "wasm", path = "absent.rs")]
 mod reference;
 mod rows;
+mod staged;
 mod weight;
 
 use std::future::Future;
@@ -26,12 +28,14 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 pub use candidates::lay_out;
 pub use counters::Counters;
+pub use dice::Dice;
 pub use recorded::Recorded;
 pub use reference::Reference;
 pub use rows::Rows;
 pub use weight::{Linear, Norm, Weight, same_layout};
 
 use crate::error::Result;
+use crate::sample::Pick;
 use crate::weights::Matrix;
 
 /// The most children and rows of a level that [`Ops::frontier`] takes: kernels keep a level's
@@ -106,6 +110,12 @@ pub trait Ops: Send + Sync {
     /// Whether to wait for a result costs more than a pass of a small network, so that work is
     /// better queued than decided upon.
     fn reads_dearly(&self) -> bool {
+        false
+    }
+
+    /// Whether tokens are better drawn where their logits lie than on the host, one for each
+    /// row rather than for those that a walk comes by.
+    fn draws(&self) -> bool {
         false
     }
 
@@ -226,6 +236,19 @@ pub trait Ops: Send + Sync {
     /// that nobody will ask for must not spoil the others. One readback.
     fn argmax<'a>(&'a self, logits: &'a Tensor<2>) -> Async<'a, Vec<Option<u32>>> {
         Box::pin(reference::argmax(logits))
+    }
+
+    /// Takes in dice that [`Ops::draw`] will ask for, before the pass whose logits they are for:
+    /// see [`Ops::stage`].
+    fn stage_dice(&self, dice: &Dice) -> Result<()> {
+        let _ = dice;
+        Ok(())
+    }
+
+    /// What [`Die::draw`](crate::sample::Die::draw) says of each row of logits, to the token.
+    /// One readback.
+    fn draw<'a>(&'a self, logits: &'a Tensor<2>, dice: &'a Dice) -> Async<'a, Vec<Option<Pick>>> {
+        Box::pin(reference::draw(logits, dice))
     }
 
     /// The `k` largest values of each row, one at least and not more than there are, largest

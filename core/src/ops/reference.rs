@@ -4,9 +4,11 @@
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use super::{HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight, levels};
+use super::{
+    Dice, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight, levels,
+};
 use crate::error::{Error, Result};
-use crate::sample;
+use crate::sample::{self, Pick};
 use crate::weights::Matrix;
 
 /// [`Ops`] that override nothing.
@@ -164,6 +166,13 @@ pub(super) async fn argmax(logits: &Tensor<2>) -> Result<Vec<Option<u32>>> {
     let width = logits.dims()[1];
     let values = read(logits.clone()).await?;
     Ok(values.chunks_exact(width).map(sample::best).collect())
+}
+
+pub(super) async fn draw(logits: &Tensor<2>, dice: &Dice) -> Result<Vec<Option<Pick>>> {
+    let width = logits.dims()[1];
+    let values = read(logits.clone()).await?;
+    let rows = values.chunks_exact(width).zip(dice.rows());
+    Ok(rows.map(|(row, die)| die.draw(row)).collect())
 }
 
 pub(super) async fn read(x: Tensor<2>) -> Result<Vec<f32>> {

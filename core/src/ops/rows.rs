@@ -1,9 +1,9 @@
 //! A flat list of rows: the only shape of work that a forward pass knows.
 
 use std::any::Any;
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use super::staged::Staged;
 use crate::error::Result;
 
 /// Tokens to run through the model in one forward pass, ragged over sequences.
@@ -32,16 +32,6 @@ pub struct Rows<'a> {
     /// For each sequence, the slot of every committed position.
     pub tables: Vec<&'a [u32]>,
     staged: Staged,
-}
-
-/// What a device made of the rows for its own use.
-#[derive(Clone, Default)]
-struct Staged(OnceLock<Arc<dyn Any + Send + Sync>>);
-
-impl fmt::Debug for Staged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.get().is_some() { "staged" } else { "" })
-    }
 }
 
 impl<'a> Rows<'a> {
@@ -100,14 +90,7 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// Those of `make`.
     pub fn staged<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-        let known = self.staged.0.get().cloned();
-        if let Some(Ok(form)) = known.map(|form| form.downcast()) {
-            return Ok(form);
-        }
-        let form = Arc::new(make()?);
-        // Another device's form, if there is one, keeps its place.
-        let _ = self.staged.0.set(form.clone());
-        Ok(form)
+        self.staged.get(make)
     }
 }
 

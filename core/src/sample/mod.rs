@@ -2,21 +2,24 @@
 //!
 //! The order is: logit bias, repetition, presence and frequency penalties, temperature,
 //! top-k, top-p, min-p, draw. The random number for position p is a pure function of
-//! (seed, p), so a token does not depend on how many were drafted before it.
+//! (seed, p), so a token does not depend on how many were drafted before it. From the
+//! temperature on all is done in whole numbers, and gives the same token on every device.
 
+pub mod die;
 mod distribution;
 mod nucleus;
 mod penalties;
 mod rng;
 mod top_k;
 
+pub use die::{Die, Pick};
 pub use distribution::Distribution;
 pub use penalties::Penalties;
-pub use rng::{Stream, uniform, uniform_in};
+pub use rng::{Stream, random, uniform, uniform_in};
 pub use top_k::{Largest, log_sum_exp, top_k};
 
 use crate::error::{Error, Result};
-use nucleus::Candidates;
+use nucleus::Nucleus;
 
 /// What shapes the distribution that tokens are drawn from. The default is greedy.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,57 +95,75 @@ impl Sampling {
     /// Whether the most likely token is taken as the model gives it, so that a device
     /// can find it without sending logits back.
     pub fn is_argmax(&self) -> bool {
-        self.temperature == 0.0 && self.penalties.is_neutral() && self.logit_bias.is_empty()
+        self.temperature == 0.0 && self.takes_logits_as_they_are()
+    }
+
+    /// Whether nothing but [`Sampling::die`] stands between logits and a token, so that a
+    /// device can draw it: neither the text so far nor a bias changes them.
+    pub fn takes_logits_as_they_are(&self) -> bool {
+        self.penalties.is_neutral() && self.logit_bias.is_empty()
+    }
+
+    /// What the token at `position` is drawn with, once penalties and biases are applied.
+    pub fn die(&self, position: usize) -> Die {
+        // Beyond these a difference of logits is nothing, or all, whatever it is.
+        let scale = (std::f32::consts::LOG2_E / self.temperature).clamp(1e-30, 1e30);
+        let halvings = -f64::from(self.min_p).log2();
+        Die {
+            scale,
+            top_k: match (self.temperature, self.top_k) {
+                (0.0, _) => 1,
+                (_, 0) => u32::MAX,
+                (_, k) => u32::try_from(k).unwrap_or(u32::MAX),
+            },
+            left_out: ((1.0 - f64::from(self.top_p)) * 2f64.powi(32)) as u32,
+            last: (halvings * f64::from(die::KEY_ONE)).min(f64::from(die::NOTHING - 1)) as u32,
+            random: random(self.seed, position as u64),
+        }
     }
 
     /// Draws the token at `position` from a row of logits, which it uses up. `history`
     /// is every token before that position, prompt included.
     ///
     /// # Errors
-    /// A logit is NaN: the weights are broken.
+    /// A logit is NaN, or the largest infinite: the weights are broken.
     pub fn draw(
         &self,
         logits: &mut [f32],
         history: impl Iterator<Item = u32>,
         position: usize,
     ) -> Result<u32> {
-        let candidates = self.candidates(logits, history)?;
-        Ok(candidates.draw(uniform(self.seed, position as u64)))
+        self.shape(logits, history);
+        let pick = self.die(position).draw(logits).ok_or_else(not_a_number)?;
+        Ok(pick.drawn)
     }
 
     /// What [`Sampling::draw`] draws from, as probabilities of all tokens. At temperature
     /// 0 the most likely token has all of it.
     ///
     /// # Errors
-    /// A logit is NaN: the weights are broken.
+    /// As [`Sampling::draw`].
     pub fn distribution(
         &self,
         logits: &mut [f32],
         history: impl Iterator<Item = u32>,
     ) -> Result<Distribution> {
-        Ok(self.candidates(logits, history)?.distribution(logits.len()))
+        self.shape(logits, history);
+        let best = best(logits).ok_or_else(not_a_number)?;
+        Ok(match self.temperature {
+            0.0 => Distribution::point(best),
+            _ => Nucleus::new(&self.die(0), logits, best).distribution(),
+        })
     }
 
-    fn candidates(
-        &self,
-        logits: &mut [f32],
-        history: impl Iterator<Item = u32>,
-    ) -> Result<Candidates> {
+    /// Applies biases and penalties.
+    fn shape(&self, logits: &mut [f32], history: impl Iterator<Item = u32>) {
         for &(token, bias) in &self.logit_bias {
             if let Some(logit) = logits.get_mut(token as usize) {
                 *logit += bias;
             }
         }
         self.penalties.apply(logits, history);
-        let best = best(logits).ok_or_else(not_a_number)?;
-        if self.temperature == 0.0 {
-            return Ok(Candidates::only(best));
-        }
-        let mut candidates = Candidates::new(logits, logits[best as usize], self.temperature);
-        candidates.top_k(self.top_k);
-        candidates.top_p(self.top_p);
-        candidates.min_p(self.min_p);
-        Ok(candidates)
     }
 }
 
@@ -268,7 +289,7 @@ mod tests {
             let found = sampling.distribution(&mut logits.clone(), history);
             found.unwrap().probabilities().to_vec()
         };
-        assert_eq!(of(Sampling::default()), [1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(of(Sampling::default()), [1.0]);
         let warm = Sampling {
             temperature: 0.5,
             top_p: 0.9,

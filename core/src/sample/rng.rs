@@ -14,14 +14,24 @@ pub enum Stream {
     Accept = 2,
 }
 
-/// A number in [0, 1) with 53 random bits, a pure function of its arguments: the one
-/// that draws the target's token at `position`.
+/// 64 random bits, a pure function of the arguments: those that draw the target's token at
+/// `position`.
+pub fn random(seed: u64, position: u64) -> u64 {
+    random_in(Stream::Target, seed, position, 0)
+}
+
+/// A number in [0, 1) of 53 random bits, those of [`random`].
 pub fn uniform(seed: u64, position: u64) -> f64 {
     uniform_in(Stream::Target, seed, position, 0)
 }
 
 /// A number of any stream, in which a position has many, told apart by `index`.
 pub fn uniform_in(stream: Stream, seed: u64, position: u64, index: u32) -> f64 {
+    let bits = random_in(stream, seed, position, index) >> 11;
+    bits as f64 / (1u64 << 53) as f64
+}
+
+fn random_in(stream: Stream, seed: u64, position: u64, index: u32) -> u64 {
     let [a, b, ..] = philox(
         [
             position as u32,
@@ -31,8 +41,7 @@ pub fn uniform_in(stream: Stream, seed: u64, position: u64, index: u32) -> f64 {
         ],
         [seed as u32, (seed >> 32) as u32],
     );
-    let bits = (u64::from(a) << 32 | u64::from(b)) >> 11;
-    bits as f64 / (1u64 << 53) as f64
+    u64::from(a) << 32 | u64::from(b)
 }
 
 /// Ten rounds of Philox over a counter, with a key.

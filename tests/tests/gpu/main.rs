@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod default_model;
+mod draws;
 mod lossless;
 mod models;
 mod operations;

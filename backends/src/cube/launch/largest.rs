@@ -1,11 +1,17 @@
-//! The largest of each row.
+//! The largest of each row, and tokens drawn from it.
+
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use cubecl::prelude::*;
-use eaglet_core::error::Result;
+use cubecl::server::Handle;
+use eaglet_core::error::{Error, Result};
+use eaglet_core::ops::Dice;
+use eaglet_core::sample::Pick;
 
 use super::whole;
 use crate::cube::CubeOps;
+use crate::cube::draw::{self, Cut, FOUND};
 use crate::cube::largest::{self, NONE};
 use crate::cube::tensors::{Kind, arg};
 
@@ -29,11 +35,50 @@ impl<K: Kind> CubeOps<K> {
             );
         }
         let words = self.words(found).await?;
-        let pick = |found: &[u32; 3]| match *found {
-            [index, value, 0] if index != NONE => {
-                f32::from_bits(value).is_finite().then_some(index)
-            }
-            _ => None,
+        let found = words.as_chunks().0.iter();
+        Ok(found.map(|&found| likeliest(found)).collect())
+    }
+
+    pub(in crate::cube) fn staged_dice(&self, dice: &Dice) -> Result<Arc<Handle>> {
+        dice.staged(|| {
+            let words: Vec<_> = dice.rows().iter().flat_map(draw::words).collect();
+            self.gpu.upload(bytemuck::cast_slice(&words))
+        })
+    }
+
+    pub(in crate::cube) async fn run_draw(
+        &self,
+        logits: &Tensor<2>,
+        dice: &Dice,
+    ) -> Result<Vec<Option<Pick>>> {
+        let [rows, width] = logits.dims();
+        if rows != dice.rows().len() {
+            let given = dice.rows().len();
+            return Err(Error::Device(format!("{given} dice for {rows} rows")));
+        }
+        let logits = self.buffer(logits)?;
+        let staged = self.staged_dice(dice)?;
+        let found = self.gpu.reserve(rows * FOUND * 4)?;
+        let units = self.gpu.limits.units;
+        self.gpu.count_dispatches(1);
+        // SAFETY: a workgroup and a die a row; `FOUND` words of `found` each.
+        unsafe {
+            draw::draw::launch_unchecked::<K::Runtime>(
+                &self.gpu.client,
+                CubeCount::new_1d(rows as u32),
+                CubeDim::new_1d(units),
+                arg(&logits),
+                whole(&staged, 4),
+                whole(&found, 4),
+                width,
+                draw::levels(width, units as usize),
+                Cut::of(dice.rows(), width),
+                units as usize,
+            );
+        }
+        let words = self.words(found).await?;
+        let pick = |&[at, value, nan, drawn]: &[u32; FOUND]| {
+            likeliest([at, value, nan]).map(|best| Pick { best, drawn })
         };
         Ok(words.as_chunks().0.iter().map(pick).collect())
     }
@@ -63,5 +108,13 @@ impl<K: Kind> CubeOps<K> {
             );
         }
         Ok(K::wrap(found))
+    }
+}
+
+/// The index of a largest logit that is a number.
+fn likeliest(found: [u32; 3]) -> Option<u32> {
+    match found {
+        [index, value, 0] if index != NONE => f32::from_bits(value).is_finite().then_some(index),
+        _ => None,
     }
 }

@@ -3,7 +3,8 @@
 
 use burn::tensor::{DType, Tensor};
 use eaglet_core::error::Result;
-use eaglet_core::ops::{HeadNorms, Heads, Level, Linear, Ops, Rotary, Rows};
+use eaglet_core::ops::{Dice, HeadNorms, Heads, Level, Linear, Ops, Rotary, Rows};
+use eaglet_core::sample::Die;
 use eaglet_core::weights::Dtype;
 
 use super::device;
@@ -11,12 +12,13 @@ use crate::cube::{CubeOps, Cuda};
 use crate::open::On;
 
 /// All of `#[cube(launch_unchecked)]`, and what is written in CUDA C++.
-pub const KERNELS: [&str; 17] = [
+pub const KERNELS: [&str; 18] = [
     "attend",
     "attention_mma",
     "clear",
     "copy_into",
     "descend",
+    "draw",
     "embed",
     "frontier",
     "gate",
@@ -131,6 +133,17 @@ fn attention(on: &On<'_>, dim: usize, dtype: DType, normed: bool) {
 fn rest(on: &On<'_>) {
     let logits = on.matrix(21, 3, 1003);
     pollster::block_on(on.0.argmax(&logits)).unwrap();
+    for (top_k, left_out) in [(u32::MAX, 0), (40, 0), (u32::MAX, 1), (40, 1)] {
+        let die = Die {
+            scale: 1.0,
+            top_k,
+            left_out,
+            last: 0,
+            random: 0,
+        };
+        let dice = Dice::new(vec![die; 3]);
+        pollster::block_on(on.0.draw(&logits, &dice)).unwrap();
+    }
     let found = on.0.candidates(&logits, 5).unwrap();
     levels(on, &found, &logits);
     read(on, on.0.select(&on.matrix(22, 5, INPUTS), &[4; 9]).unwrap()).unwrap();
