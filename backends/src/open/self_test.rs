@@ -4,14 +4,16 @@
 //! runs once in every dtype, on little data, beside our kernels for the CPU; and
 //! rows run alone and in company, which must not change a bit of them.
 
+mod draws;
+
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::{
-    Dice, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Recorded, Rotary, Rows, Weight,
+    HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Recorded, Rotary, Rows, Weight,
 };
-use eaglet_core::sample::{Sampling, uniform};
+use eaglet_core::sample::uniform;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
 
 use crate::cpu::CpuOps;
@@ -48,7 +50,7 @@ pub async fn self_test(ops: &dyn Ops) -> Result<()> {
         }
     }
     choices(ops, &reference).await?;
-    draws(ops).await?;
+    draws::draws(ops).await?;
     repetitions(ops).await?;
     oddities(ops).await
 }
@@ -278,32 +280,6 @@ async fn choices(ops: &dyn Ops, reference: &dyn Ops) -> Result<()> {
     compare("a norm", &pick(ops).await?, &pick(reference).await?)
 }
 
-/// Tokens drawn from rows, to the bit as on the host.
-async fn draws(ops: &dyn Ops) -> Result<()> {
-    let (rows, wide) = (4, 1003);
-    let values: Vec<f32> = spread(25, rows * wide).iter().map(|v| v * 12.0).collect();
-    let logits = Tensor::from_data(TensorData::new(values.clone(), [rows, wide]), ops.device());
-    for (top_k, top_p) in [(0, 1.0), (40, 0.9)] {
-        let die = |row: usize| {
-            let sampling = Sampling {
-                temperature: 1.0 + row as f32,
-                top_k,
-                top_p,
-                ..Default::default()
-            };
-            sampling.die(row)
-        };
-        let dice: Vec<_> = (0..rows).map(die).collect();
-        let known = dice.iter().zip(values.chunks_exact(wide));
-        let known: Vec<_> = known.map(|(die, row)| die.draw(row)).collect();
-        let found = ops.draw(&logits, &Dice::new(dice)).await?;
-        if found != known {
-            return Err(wrong("a draw", &format!("{found:?}, not {known:?}")));
-        }
-    }
-    Ok(())
-}
-
 /// Passes that come so often that they may be recorded, each with rows and inputs of its own.
 async fn repetitions(ops: &dyn Ops) -> Result<()> {
     let on = On(ops);
@@ -410,7 +386,7 @@ mod tests {
         // Burn's own matrix product may sum rows in other orders in company.
         let reference = Reference(Device::flex());
         pollster::block_on(choices(&reference, &reference)).unwrap();
-        pollster::block_on(draws(&reference)).unwrap();
+        pollster::block_on(draws::draws(&reference)).unwrap();
         pollster::block_on(oddities(&reference)).unwrap();
         let nan = compare("it", &[f32::NAN], &[0.5]).unwrap_err().to_string();
         assert!(nan.contains("NaN where 0.5 was known"), "{nan}");

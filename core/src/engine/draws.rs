@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::sequence::{Sequence, SequenceOptions};
 use super::session::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::Dice;
 use crate::sample::{Distribution, Pick, argmax, not_a_number};
 use crate::verify::Verification;
@@ -120,7 +120,7 @@ impl Draws {
         }
     }
 
-    /// What that token is drawn from. Ids alone are certain.
+    /// What that token is drawn from.
     pub(super) fn distribution(
         &mut self,
         row: usize,
@@ -128,10 +128,8 @@ impl Draws {
         path: impl Iterator<Item = u32>,
     ) -> Result<Distribution> {
         match self {
-            Self::Ids(ids) => {
-                let point = ids[row].map(|id| Distribution::point(id.drawn));
-                point.ok_or_else(not_a_number)
-            }
+            // No rule that weighs probabilities asks for ids: see `Session::ask`.
+            Self::Ids(_) => Err(Error::Device("ids came back in place of logits".into())),
             Self::Logits(values, vocab) => {
                 let logits = &mut values[row * *vocab..(row + 1) * *vocab];
                 let history = sequence.tokens.iter().copied().chain(path);

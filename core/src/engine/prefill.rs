@@ -59,6 +59,7 @@ impl Session {
             reused_tokens: reused,
             ..Default::default()
         };
+        let asked = self.ask(&[(index, prompt.len())], watch.wants_logits())?;
         let mut last = None;
         for chunk in prompt[reused..].chunks(CHUNK) {
             if watch.cancelled() {
@@ -70,7 +71,6 @@ impl Session {
             return Err(Error::Invalid("the prompt is empty".into()));
         };
         let logits = self.target.logits(&last)?;
-        let asked = self.ask(&[(index, prompt.len())], watch.wants_logits())?;
         let mut draws = self.draws(logits, asked).await?;
         if let Some(logits) = draws.logits(0) {
             watch.logits(index, logits);

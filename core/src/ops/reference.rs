@@ -169,6 +169,7 @@ pub(super) async fn argmax(logits: &Tensor<2>) -> Result<Vec<Option<u32>>> {
 }
 
 pub(super) async fn draw(logits: &Tensor<2>, dice: &Dice) -> Result<Vec<Option<Pick>>> {
+    dice.check(logits)?;
     let width = logits.dims()[1];
     let values = read(logits.clone()).await?;
     let rows = values.chunks_exact(width).zip(dice.rows());

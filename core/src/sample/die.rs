@@ -2,9 +2,10 @@
 //!
 //! Floating-point sums depend on their order, and the exponential function on the device. So a
 //! token's probability is the whole number 2^31 exp((logit - largest) / temperature), rounded,
-//! of which sums are exact in any order. What remains in floating point is one subtraction,
-//! one product and powers of two, which IEEE 754 rounds in one way. Kernels repeat it step by
-//! step; here is what they are compared with.
+//! of which sums are exact in any order; what is 2^31 times less likely than the likeliest token
+//! is nothing. What remains in floating point is one subtraction, one product and powers of two,
+//! which all devices round alike. Kernels repeat it step by step; here is what they are compared
+//! with.
 
 use super::best;
 use super::nucleus::Nucleus;
@@ -17,11 +18,11 @@ pub struct Die {
     /// What differences of logits are multiplied with: how often a probability is halved, log2
     /// of e over the temperature.
     pub scale: f32,
-    /// Tokens in the draw, at most. 1 takes the most likely one.
+    /// Tokens in the draw, at most, and 1 at least, which takes the most likely one.
     pub top_k: u32,
     /// Parts of 2^32 of the probability that may be left out, by top-p.
     pub left_out: u32,
-    /// The last key in the draw, by min-p.
+    /// The last key in the draw, by min-p; below [`NOTHING`].
     pub last: u32,
     /// The random number, uniform over all of its 64 bits.
     pub random: u64,
@@ -49,27 +50,30 @@ pub const HALVED: [u32; 6] = [
 pub fn key(logit: f32, most: f32, scale: f32) -> u32 {
     let halvings = (most - logit) * scale;
     match halvings < HALVINGS {
-        true => (halvings * KEY_ONE as f32) as u32,
+        // Below 2^31: processors convert signed numbers faster.
+        true => (halvings * KEY_ONE as f32) as i32 as u32,
         false => NOTHING,
     }
 }
 
 /// A probability in units of which the most likely token has 2^31.
-pub fn weight(key: u32) -> u64 {
-    if key == NOTHING {
-        return 0;
-    }
-    // The fraction, in parts of 2^32.
-    let (halvings, x) = (key / KEY_ONE, u64::from(key % KEY_ONE) << 6);
-    let series = |rest: u64, &a: &u32| u64::from(a) - (x * rest >> 32);
-    let rest = HALVED.iter().rev().fold(0, series);
-    let whole = (1 << 31) - (x * rest >> 33);
-    (whole + (1 << halvings) / 2) >> halvings
+pub fn weight(key: u32) -> u32 {
+    // The fraction in parts of 2^32. Compilers make vectors of it.
+    let (halvings, x) = ((key / KEY_ONE) & 31, (key % KEY_ONE) << 6);
+    let rest = HALVED.iter().rev().fold(0, |rest, &a| a - high(x, rest));
+    let whole = (1 << 31) - (high(x, rest) >> 1);
+    let weight = (whole + ((1 << halvings) >> 1)) >> halvings;
+    if key == NOTHING { 0 } else { weight }
+}
+
+/// The high word of a product.
+fn high(a: u32, b: u32) -> u32 {
+    ((u64::from(a) * u64::from(b)) >> 32) as u32
 }
 
 /// `part` of 2^64 parts of a whole, rounded down.
 pub fn share(whole: u64, part: u64) -> u64 {
-    (u128::from(whole) * u128::from(part) >> 64) as u64
+    ((u128::from(whole) * u128::from(part)) >> 64) as u64
 }
 
 impl Die {
@@ -103,11 +107,11 @@ mod tests {
         assert_eq!(weight(0), 1 << 31);
         assert_eq!(weight(NOTHING), 0);
         let keys = (0..31 * KEY_ONE).step_by(4099);
-        let mut before = u64::MAX;
+        let mut before = u32::MAX;
         for key in keys {
             let exact = 2f64.powi(31) * (-f64::from(key) / f64::from(KEY_ONE)).exp2();
             let weight = weight(key);
-            let off = (weight as f64 - exact).abs();
+            let off = (f64::from(weight) - exact).abs();
             assert!(
                 off <= 0.5 + exact * 2f64.powi(-28),
                 "{key}: {weight} for {exact}"

@@ -2,8 +2,8 @@
 //!
 //! The order is: logit bias, repetition, presence and frequency penalties, temperature,
 //! top-k, top-p, min-p, draw. The random number for position p is a pure function of
-//! (seed, p), so a token does not depend on how many were drafted before it. From the
-//! temperature on all is done in whole numbers, and gives the same token on every device.
+//! (seed, p), so a token does not depend on how many were drafted before it. The same logits,
+//! once penalties and biases are applied, give the same token on every device (`die.rs`).
 
 pub mod die;
 mod distribution;
@@ -106,7 +106,8 @@ impl Sampling {
 
     /// What the token at `position` is drawn with, once penalties and biases are applied.
     pub fn die(&self, position: usize) -> Die {
-        // Beyond these a difference of logits is nothing, or all, whatever it is.
+        // Beyond these a difference of logits is nothing, or all. Devices may take the smallest
+        // differences, below 2^-126, for none: at most 1e30 times as much, they are.
         let scale = (std::f32::consts::LOG2_E / self.temperature).clamp(1e-30, 1e30);
         let halvings = -f64::from(self.min_p).log2();
         Die {
@@ -150,9 +151,10 @@ impl Sampling {
     ) -> Result<Distribution> {
         self.shape(logits, history);
         let best = best(logits).ok_or_else(not_a_number)?;
-        Ok(match self.temperature {
-            0.0 => Distribution::point(best),
-            _ => Nucleus::new(&self.die(0), logits, best).distribution(),
+        let die = self.die(0);
+        Ok(match die.top_k {
+            1 => Distribution::point(best),
+            _ => Nucleus::new(&die, logits, best).distribution(),
         })
     }
 

@@ -5,12 +5,8 @@ use super::die::{Die, NOTHING, key, share, weight};
 
 /// A prefix of the tokens by falling probability, equal ones by rising id.
 pub(super) struct Nucleus {
-    /// Of all tokens (see [`key`]).
-    keys: Vec<u32>,
-    /// The key of the last token that is in it.
-    last: u32,
-    /// How many tokens of that key are.
-    ties: u64,
+    /// Of all tokens (see [`weight`]); 0 of those that are out of the draw.
+    weights: Vec<u32>,
 }
 
 impl Nucleus {
@@ -18,77 +14,109 @@ impl Nucleus {
     pub fn new(die: &Die, logits: &[f32], best: u32) -> Self {
         let most = logits[best as usize];
         let keys = logits.iter().map(|&logit| key(logit, most, die.scale));
-        let mut all = Self {
-            keys: keys.collect(),
-            last: NOTHING - 1,
-            ties: u64::MAX,
-        };
-        if (die.top_k as usize) < logits.len() {
-            all.keep(die.top_k.into(), |_| 1);
-        }
+        let keys: Vec<u32> = keys.collect();
+        let mut all = Self::of_most_likely(&keys, die.top_k as usize);
         if die.left_out > 0 {
-            let total = all.weights().sum();
+            let total = all.total();
             let left_out = share(total, u64::from(die.left_out) << 32);
-            all.keep(total - left_out, weight);
+            // All that are lighter than this weigh less than what may be left out.
+            let floor = (left_out / keys.len() as u64) as u32;
+            let likely = tokens(&all.weights, |weight| weight >= floor.max(1));
+            let goal = total - left_out;
+            let (last, before) = reach(&keys, likely, goal, |token| all.weights[token].into());
+            let ties = (goal - before).div_ceil(u64::from(weight(last)).max(1));
+            all.drop_beyond(&keys, last);
+            all.drop_ties(&keys, last, ties as usize);
         }
-        if die.last < all.last {
-            (all.last, all.ties) = (die.last, u64::MAX);
+        if die.last < NOTHING - 1 {
+            all.drop_beyond(&keys, die.last);
         }
         all
     }
 
-    /// Keeps the shortest prefix whose tokens measure `goal` together. The last key is found
-    /// byte by byte, from sums over all tokens that share the bytes before.
-    fn keep(&mut self, goal: u64, measure: impl Fn(u32) -> u64) {
-        let (mut last, mut before) = (0, 0);
-        for shift in [24, 16, 8, 0] {
-            let mut sums = [0; 256];
-            for &key in &self.keys {
-                if key != NOTHING && key >> shift >> 8 == last {
-                    sums[(key >> shift & 255) as usize] += measure(key);
-                }
-            }
-            let mut byte = 0;
-            while byte < 255 && before + sums[byte] < goal {
-                before += sums[byte];
-                byte += 1;
-            }
-            last = last << 8 | byte as u32;
+    /// The first `top_k` tokens.
+    fn of_most_likely(keys: &[u32], top_k: usize) -> Self {
+        if top_k >= keys.len() {
+            let weights = keys.iter().map(|&key| weight(key)).collect();
+            return Self { weights };
         }
-        (self.last, self.ties) = (last, (goal - before).div_ceil(measure(last).max(1)));
+        // So many parts have so many tokens up to the worst of their best.
+        let parts = keys.chunks(keys.len() / top_k);
+        let bound = parts.filter_map(|part| part.iter().min()).max();
+        let likely = tokens(keys, |key| Some(&key) <= bound);
+        let (last, before) = reach(keys, likely, top_k as u64, |_| 1);
+        let kept = |&key: &u32| if key > last { 0 } else { weight(key) };
+        let mut all = Self {
+            weights: keys.iter().map(kept).collect(),
+        };
+        all.drop_ties(keys, last, top_k - before as usize);
+        all
     }
 
-    /// The weights of all tokens, 0 of those that are out of the draw.
-    fn weights(&self) -> impl Iterator<Item = u64> {
-        let mut ties = self.ties;
-        self.keys.iter().map(move |&key| {
-            let tied = key == self.last && ties > 0;
-            ties -= u64::from(tied);
-            if key < self.last || tied {
-                weight(key)
-            } else {
-                0
-            }
-        })
+    fn drop_beyond(&mut self, keys: &[u32], last: u32) {
+        for (weight, &key) in self.weights.iter_mut().zip(keys) {
+            *weight = if key > last { 0 } else { *weight };
+        }
+    }
+
+    /// Keeps the first `ties` tokens of a key.
+    fn drop_ties(&mut self, keys: &[u32], last: u32, ties: usize) {
+        for token in tokens(keys, |key| key == last).into_iter().skip(ties) {
+            self.weights[token] = 0;
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.weights.iter().map(|&weight| u64::from(weight)).sum()
     }
 
     /// The token in which a random place of all weights lies, one after the other by rising id.
     pub fn draw(&self, random: u64) -> u32 {
-        let weights: Vec<u64> = self.weights().collect();
-        let mut left = share(weights.iter().sum(), random);
-        let passed = weights.iter().position(|&weight| {
-            let here = left < weight;
-            left = left.saturating_sub(weight);
+        let mut left = share(self.total(), random);
+        let here = self.weights.iter().position(|&weight| {
+            let here = left < weight.into();
+            left = left.wrapping_sub(weight.into());
             here
         });
         // The most likely token has a weight, so that the place is within.
-        passed.unwrap_or(0) as u32
+        here.unwrap_or(0) as u32
     }
 
     /// The probabilities of all tokens.
     pub fn distribution(&self) -> Distribution {
-        Distribution::new(self.weights().map(|weight| weight as f64).collect())
+        Distribution::new(self.weights.iter().map(|&weight| weight.into()).collect())
     }
+}
+
+/// The tokens of which something holds.
+fn tokens(of: &[u32], holds: impl Fn(u32) -> bool) -> Vec<usize> {
+    (0..of.len()).filter(|&token| holds(of[token])).collect()
+}
+
+/// The key with which tokens, by rising keys, measure `goal` together, and what those of lower
+/// keys measure. It is found byte by byte, from sums over all that share the bytes before.
+fn reach(
+    keys: &[u32],
+    mut tokens: Vec<usize>,
+    goal: u64,
+    measure: impl Fn(usize) -> u64,
+) -> (u32, u64) {
+    let (mut last, mut before) = (0, 0);
+    for shift in [24, 16, 8, 0] {
+        let byte = |token: usize| (keys[token] >> shift & 255) as usize;
+        let mut sums = [0; 256];
+        for &token in tokens.iter().filter(|&&token| keys[token] != NOTHING) {
+            sums[byte(token)] += measure(token);
+        }
+        let mut reached = 0;
+        while reached < 255 && before + sums[reached] < goal {
+            before += sums[reached];
+            reached += 1;
+        }
+        last = last << 8 | reached as u32;
+        tokens.retain(|&token| byte(token) == reached);
+    }
+    (last, before)
 }
 
 #[cfg(test)]
@@ -98,17 +126,17 @@ mod tests {
     use crate::sample::uniform;
 
     /// The draw by its definition: tokens sorted, and counted off one by one.
-    fn sorted(die: &Die, logits: &[f32]) -> Vec<u64> {
+    fn sorted(die: &Die, logits: &[f32]) -> Vec<u32> {
         let most = logits.iter().copied().fold(f32::MIN, f32::max);
         let keys: Vec<u32> = logits.iter().map(|&l| key(l, most, die.scale)).collect();
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_by_key(|&token| (keys[token], token));
         order.truncate(die.top_k as usize);
-        let total: u64 = order.iter().map(|&token| weight(keys[token])).sum();
-        let goal = total - (u128::from(total) * u128::from(die.left_out) >> 32) as u64;
+        let total: u64 = order.iter().map(|&t| u64::from(weight(keys[t]))).sum();
+        let goal = total - ((u128::from(total) * u128::from(die.left_out)) >> 32) as u64;
         let mut sum = 0;
         let reached = order.iter().position(|&token| {
-            sum += weight(keys[token]);
+            sum += u64::from(weight(keys[token]));
             sum >= goal
         });
         order.truncate(reached.map_or(order.len(), |last| last + 1));
@@ -144,8 +172,8 @@ mod tests {
                         };
                         let best = crate::sample::argmax(&logits);
                         let kept = Nucleus::new(&die, &logits, best);
-                        let (found, known) = (kept.weights(), sorted(&die, &logits));
-                        assert!(found.eq(known.iter().copied()), "{seed} {die:?}");
+                        let known = sorted(&die, &logits);
+                        assert_eq!(kept.weights, known, "{seed} {die:?}");
                     }
                 }
             }
@@ -163,7 +191,7 @@ mod tests {
             random: 0,
         };
         let all = Nucleus::new(&die, &logits, 2);
-        assert!(all.weights().eq([1 << 30, 0, 1 << 31, 1 << 30, 0]));
+        assert_eq!(all.weights, [1 << 30, 0, 1 << 31, 1 << 30, 0]);
         let quarter = 1 << 62;
         for (random, token) in [
             (0, 0),

@@ -138,31 +138,36 @@ gpuTest('in 16, 8 and 4 bits speculation gives the ids of plain decoding on the 
   }
 });
 
-gpuTest('a plain round is six dispatches a layer and three more, one upload, one readback, two submits', async () => {
-  const { answers, submits } = await page.evaluate(async () => {
-    const { worker, ask: gpu } = await shared;
-    const engine = await Eaglet.load('/fixtures/deep.gguf', { device: 'webgpu', worker });
-    const messages = [{ role: 'user', content: 'Count.' }];
-    const [answers, submits] = [[], []];
-    // The first compiles the kernels, and comes often enough to be recorded.
-    for (const max_tokens of [24, 4, 16]) {
-      const before = (await gpu('counts')).submits;
-      answers.push(await engine.chat.completions.create({ messages, method: 'plain', max_tokens }));
-      submits.push((await gpu('counts')).submits - before);
-    }
-    await engine.unload();
-    return { answers, submits };
+for (const [what, sampling, uploads] of [
+  ['greedy', {}, 1],
+  ['sampled', { temperature: 0.8, top_p: 0.9, seed: 7 }, 2],
+]) {
+  gpuTest(`a plain round that is ${what} is six dispatches a layer and three more, ${uploads} uploads, one readback, two submits`, async () => {
+    const { answers, submits } = await page.evaluate(async (sampling) => {
+      const { worker, ask: gpu } = await shared;
+      const engine = await Eaglet.load('/fixtures/deep.gguf', { device: 'webgpu', worker });
+      const messages = [{ role: 'user', content: 'Count.' }];
+      const [answers, submits] = [[], []];
+      // The first compiles the kernels, and comes often enough to be recorded.
+      for (const max_tokens of [24, 4, 16]) {
+        const before = (await gpu('counts')).submits;
+        answers.push(await engine.chat.completions.create({ messages, method: 'plain', max_tokens, ...sampling }));
+        submits.push((await gpu('counts')).submits - before);
+      }
+      await engine.unload();
+      return { answers, submits };
+    }, sampling);
+    const [, { usage: few }, { usage }] = answers;
+    const { rounds, dispatches_per_token, uploads_per_token, readbacks_per_token } = usage.extra;
+    const counted = (perToken) => Math.round(perToken * usage.completion_tokens);
+    assert.ok(rounds > 8);
+    assert.equal(counted(dispatches_per_token), rounds * (6 * DEEP_LAYERS + 3));
+    assert.equal(counted(uploads_per_token), uploads * rounds);
+    assert.equal(counted(readbacks_per_token), rounds);
+    // All 189 dispatches in one, and the copy of their result; the prompts cost the same.
+    assert.equal(submits[2] - submits[1], 2 * (rounds - few.extra.rounds), `${submits}`);
   });
-  const [, { usage: few }, { usage }] = answers;
-  const { rounds, dispatches_per_token, uploads_per_token, readbacks_per_token } = usage.extra;
-  const counted = (perToken) => Math.round(perToken * usage.completion_tokens);
-  assert.ok(rounds > 8);
-  assert.equal(counted(dispatches_per_token), rounds * (6 * DEEP_LAYERS + 3));
-  assert.equal(counted(uploads_per_token), rounds);
-  assert.equal(counted(readbacks_per_token), rounds);
-  // All 189 dispatches in one, and the copy of their result; the prompts cost the same.
-  assert.equal(submits[2] - submits[1], 2 * (rounds - few.extra.rounds), `${submits}`);
-});
+}
 
 gpuTest('a drafted round is one submit for the draft and one for the verdict, each with one readback', async () => {
   const runs = await page.evaluate(async () => {

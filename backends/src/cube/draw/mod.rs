@@ -9,8 +9,8 @@ use eaglet_core::sample::Die;
 use eaglet_core::sample::die::NOTHING;
 
 use super::largest::largest;
-use nucleus::{Row, Tally, goal, keep};
-use whole::{below, minus, share, wide};
+use nucleus::{Kept, Row, Tally, keep, keep_parts};
+use whole::{Wide, below, minus, share, wide};
 
 /// Words of a [`Die`].
 pub const WORDS: usize = 6;
@@ -55,14 +55,14 @@ impl Cut {
             top_k: dice
                 .iter()
                 .any(|die| die.top_k != 1 && (die.top_k as usize) < width),
-            top_p: dice.iter().any(|die| die.left_out > 0),
+            top_p: dice.iter().any(|die| die.top_k != 1 && die.left_out > 0),
         }
     }
 }
 
 /// Draws a token from each row of `logits`, `[rows, width]`, with dice of [`WORDS`] words:
-/// [`FOUND`] words. A workgroup of `units` a row. The token is found among all, then among a
-/// part of them, then among a part of that, as often as `levels` says.
+/// [`FOUND`] words. A workgroup of `units` a row. What is drawn from a row that is no number
+/// means nothing.
 #[cube(launch_unchecked)]
 pub fn draw(
     logits: &[f32],
@@ -73,7 +73,6 @@ pub fn draw(
     #[comptime] cut: Cut,
     #[comptime] units: usize,
 ) {
-    let unit = UNIT_POS as usize;
     let die = CUBE_POS * WORDS;
     let best = largest(logits, CUBE_POS * width, width, units);
     let row = Row {
@@ -91,15 +90,15 @@ pub fn draw(
         ties = kept[1];
     }
     if comptime!(cut.top_p) {
-        let part = width.div_ceil(units);
-        let from = unit * part;
-        tally.add_up(logits, &row, from, width.min(from + part), last);
-        sync_cube();
-        let mut wanted = wide(0u32, 0u32);
-        if unit == 0 {
-            wanted = goal(tally.total(last, ties, units), dice[die + LEFT_OUT]);
-        }
-        let kept = keep(logits, &row, wanted, true, units);
+        let left_out = dice[die + LEFT_OUT];
+        let kept = keep_parts(
+            logits,
+            &row,
+            &mut tally,
+            &Kept { last, ties },
+            left_out,
+            units,
+        );
         last = kept[0];
         ties = kept[1];
     }
@@ -107,41 +106,11 @@ pub fn draw(
         last = dice[die + LAST];
         ties = NOTHING.runtime();
     }
-    let mut narrowed = Shared::<[u32]>::new_slice(2usize);
-    let mut from = 0usize;
-    let mut to = width;
-    let mut place = wide(0u32, 0u32);
-    for level in 0..levels {
-        let part = (to - from).div_ceil(units);
-        let mine = from + unit * part;
-        tally.add_up(logits, &row, mine, to.min(mine + part), last);
-        sync_cube();
-        if unit == 0 {
-            if level == 0 {
-                let random = wide(dice[die + RANDOM], dice[die + RANDOM + 1]);
-                place = share(tally.total(last, ties, units), random);
-            }
-            let mut chosen = 0usize;
-            let mut passed = true;
-            for i in 0..units {
-                let tied = tally.tied(i, ties);
-                let weight = tally.weight(i, tied, last);
-                passed = passed && !below(place, weight);
-                if passed {
-                    place = minus(place, weight);
-                    ties -= tied;
-                    chosen = i + 1;
-                }
-            }
-            narrowed[0] = (from + chosen * part) as u32;
-            narrowed[1] = to.min(from + chosen * part + part) as u32;
-        }
-        sync_cube();
-        from = narrowed[0] as usize;
-        to = narrowed[1] as usize;
-    }
-    if unit == 0 {
-        let mut drawn = from as u32;
+    let random = wide(dice[die + RANDOM], dice[die + RANDOM + 1]);
+    let kept = Kept { last, ties };
+    let token = place(logits, &row, &mut tally, &kept, random, levels, units);
+    if UNIT_POS == 0 {
+        let mut drawn = token;
         if dice[die + TOP_K] == 1u32 {
             drawn = best[0];
         }
@@ -151,6 +120,59 @@ pub fn draw(
         found[at + 2] = best[2];
         found[at + 3] = drawn;
     }
+}
+
+/// The token in which `random` parts of 2^64 of all weights lie. It is found among all, then in
+/// a part of them, then in a part of that, as often as `levels` says. All invocations go here
+/// together.
+#[cube]
+fn place(
+    logits: &[f32],
+    row: &Row,
+    tally: &mut Tally,
+    kept: &Kept,
+    random: Wide,
+    levels: usize,
+    #[comptime] units: usize,
+) -> u32 {
+    let unit = UNIT_POS as usize;
+    let last = kept.last;
+    let mut narrowed = Shared::<[u32]>::new_slice(2usize);
+    let mut from = 0usize;
+    let mut to = row.width;
+    // The first invocation's: weight that is left to pass, and tokens of the last key.
+    let mut left = wide(0u32, 0u32);
+    let mut ties = kept.ties;
+    for level in 0..levels {
+        let part = (to - from).div_ceil(units);
+        let mine = from + unit * part;
+        tally.add_up(logits, row, mine, to.min(mine + part), last);
+        sync_cube();
+        if unit == 0 {
+            if level == 0 {
+                left = share(tally.total(last, ties, units), random);
+            }
+            let mut chosen = 0usize;
+            let mut passed = true;
+            for i in 0..units {
+                let tied = tally.tied(i, ties);
+                let weight = tally.weight(i, tied, last);
+                passed = passed && !below(left, weight);
+                if passed {
+                    left = minus(left, weight);
+                    ties -= tied;
+                    chosen = i + 1;
+                }
+            }
+            // Without any weight all parts are passed: the row is no number.
+            narrowed[0] = to.min(from + chosen * part) as u32;
+            narrowed[1] = to.min(from + chosen * part + part) as u32;
+        }
+        sync_cube();
+        from = narrowed[0] as usize;
+        to = narrowed[1] as usize;
+    }
+    from as u32
 }
 
 /// How often a workgroup of `units` parts `width` tokens until one is left.

@@ -29,7 +29,7 @@ fn key(logits: &[f32], token: usize, row: &Row) -> u32 {
 /// [`weight`](eaglet_core::sample::die::weight) of a key that is not nothing.
 #[cube]
 pub fn weight(key: u32) -> u32 {
-    let halvings = key / KEY_ONE;
+    let halvings = (key / KEY_ONE) & 31u32;
     let x = (key % KEY_ONE) << 6u32;
     let mut rest = 0u32;
     #[unroll]
@@ -41,8 +41,9 @@ pub fn weight(key: u32) -> u32 {
 }
 
 /// Keeps the shortest prefix of all tokens that measures `goal`: by their weights, or by their
-/// number. Returns the key of the last and how many of that key are in it. All invocations of
-/// the workgroup go here together, and only the first has to know the goal.
+/// number; all where they do not measure that much. Returns the key of the last and how many of
+/// that key are in it. All invocations of the workgroup go here together, and only the first has
+/// to know the goal.
 #[cube]
 pub fn keep(
     logits: &[f32],
@@ -74,7 +75,7 @@ pub fn keep(
                     measure = weight(key);
                 }
                 let sum = lows[byte].fetch_add(measure);
-                if sum + measure < sum {
+                if sum > 0xffff_ffffu32 - measure {
                     highs[byte].fetch_add(1u32);
                 }
             }
@@ -111,9 +112,43 @@ pub fn keep(
             }
         }
         kept[1] = short + 1u32;
+        if last == NOTHING {
+            kept[0] = comptime!(NOTHING - 1).runtime();
+            kept[1] = NOTHING.runtime();
+        }
     }
     sync_cube();
     kept
+}
+
+/// The last key that stays, and how many of it, where `left_out` of 2^32 parts of the weight of
+/// those that did so far may be left out. All invocations go here together.
+#[cube]
+pub fn keep_parts(
+    logits: &[f32],
+    row: &Row,
+    tally: &mut Tally,
+    kept: &Kept,
+    left_out: u32,
+    #[comptime] units: usize,
+) -> Shared<[u32]> {
+    let part = row.width.div_ceil(units);
+    let from = UNIT_POS as usize * part;
+    tally.add_up(logits, row, from, row.width.min(from + part), kept.last);
+    sync_cube();
+    let mut goal = wide(0u32, 0u32);
+    if UNIT_POS == 0 {
+        let total = tally.total(kept.last, kept.ties, units);
+        goal = minus(total, share(total, wide(0u32, left_out)));
+    }
+    keep(logits, row, goal, true, units)
+}
+
+/// A prefix of the tokens by rising key: the last key, and how many tokens have it.
+#[derive(Clone, Copy, CubeType)]
+pub struct Kept {
+    pub last: u32,
+    pub ties: u32,
 }
 
 /// What tokens of a row weigh, a part of them for each invocation of a workgroup.
@@ -179,10 +214,4 @@ impl Tally {
         }
         sum
     }
-}
-
-/// What [`keep`] has to reach where `left_out` of 2^32 parts of a weight may be left out.
-#[cube]
-pub fn goal(total: Wide, left_out: u32) -> Wide {
-    minus(total, share(total, wide(0u32, left_out)))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
-use eaglet_core::error::{Error, Result};
+use eaglet_core::error::Result;
 use eaglet_core::ops::Dice;
 use eaglet_core::sample::Pick;
 
@@ -51,11 +51,8 @@ impl<K: Kind> CubeOps<K> {
         logits: &Tensor<2>,
         dice: &Dice,
     ) -> Result<Vec<Option<Pick>>> {
+        dice.check(logits)?;
         let [rows, width] = logits.dims();
-        if rows != dice.rows().len() {
-            let given = dice.rows().len();
-            return Err(Error::Device(format!("{given} dice for {rows} rows")));
-        }
         let logits = self.buffer(logits)?;
         let staged = self.staged_dice(dice)?;
         let found = self.gpu.reserve(rows * FOUND * 4)?;
