@@ -3,7 +3,11 @@
 //! Rust to wasm, wasm-bindgen, wasm-opt, then the TypeScript around it; and a gate on the
 //! size of what a page downloads.
 
+#[cfg(test)]
+mod module;
+mod order;
 mod size;
+mod snip;
 mod toolchain;
 mod tools;
 
@@ -34,17 +38,16 @@ pub fn run() -> Result<(), String> {
     for (name, features) in MODULES {
         toolchain.build(&target, features)?;
         bind(&tools, &built, &out, name)?;
-        optimise(&tools, &out.join(format!("{name}_bg.wasm")))?;
+        shrink(&tools, &out.join(format!("{name}_bg.wasm")))?;
     }
     package(root)?;
-    size::gate(&dist)
+    size::gate(&dist, &MODULES.map(|(name, _)| name))
 }
 
-/// JavaScript's side of a module.
+/// JavaScript's side of a module, which keeps its names.
 fn bind(tools: &tools::Tools, built: &Path, out: &Path, name: &str) -> Result<(), String> {
     let mut bind = Command::new(&tools.bindgen);
-    bind.args(["--target", "web", "--remove-name-section"]);
-    bind.args(["--out-name", name, "--out-dir"]);
+    bind.args(["--target", "web", "--out-name", name, "--out-dir"]);
     finish(bind.arg(out).arg(built))
 }
 
@@ -60,13 +63,25 @@ const FEATURES: [&str; 7] = [
     "--enable-multivalue",
 ];
 
-/// A little smaller. Higher levels take minutes, make what is downloaded larger (they
-/// inline) and the kernels no faster.
-fn optimise(tools: &tools::Tools, module: &Path) -> Result<(), String> {
+/// Makes a module smaller to download. Higher levels of wasm-opt take minutes, make it larger
+/// (they inline, and part functions that are alike) and the kernels no faster.
+fn shrink(tools: &tools::Tools, module: &Path) -> Result<(), String> {
+    let (snipped, count) = snip::snip(&read(module)?)?;
+    write(module, &snipped)?;
+    println!("\n--- {count} functions that nobody calls have no body now");
     let mut opt = Command::new("node");
     opt.arg(&tools.opt).arg("-O1").args(FEATURES);
     opt.arg("--output").arg(module).arg(module);
-    finish(&mut opt)
+    finish(&mut opt)?;
+    write(module, &order::order(&read(module)?)?)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
+    std::fs::write(file, bytes).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 /// The TypeScript package, into the same folder.

@@ -10,6 +10,12 @@ use crate::steps;
 /// browsers (packages rustc-web, cargo-web, rust-web-src).
 const DEBIAN: &str = "/usr";
 
+/// Panics do not say in which line they are, and what is derived to print values for debugging
+/// prints names alone: both are a tenth of a module. Compilers that are released know these
+/// settings, and hide them.
+const FLAGS: &str =
+    r#"target.wasm32-unknown-unknown.rustflags=["-Zlocation-detail=none","-Zfmt-debug=shallow"]"#;
+
 /// What compiles.
 pub struct Toolchain {
     cargo: PathBuf,
@@ -50,15 +56,17 @@ impl Toolchain {
             .args(["build", "--locked", "--profile", "web", "--lib"])
             .args(["--package", "eaglet-wasm", "--target", TARGET])
             .args(["--features", &features.join(",")])
+            // Beside those in .cargo.
+            .args(["--config", FLAGS])
             .current_dir(steps::root())
             .env("RUSTC", &self.rustc)
+            .env("RUSTC_BOOTSTRAP", "1")
             // They would take the place of those in .cargo, and SIMD with them.
             .env_remove("RUSTFLAGS")
             .env("CARGO_TARGET_DIR", target);
         if self.build_std {
             build
                 .arg("-Zbuild-std=std,panic_abort")
-                .env("RUSTC_BOOTSTRAP", "1")
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld")
                 // Set by the rustup that started this program; not for Debian's Rust.
                 .env_remove("RUSTUP_TOOLCHAIN");
