@@ -63,8 +63,8 @@ const FEATURES: [&str; 7] = [
     "--enable-multivalue",
 ];
 
-/// Makes a module smaller to download. Higher levels of wasm-opt take minutes, make it larger
-/// (they inline, and part functions that are alike) and the kernels no faster.
+/// Makes a module smaller to download. Higher levels of wasm-opt take minutes and make it larger
+/// under gzip, also those that make it smaller without, and the kernels no faster.
 fn shrink(tools: &tools::Tools, module: &Path) -> Result<(), String> {
     let (snipped, count) = snip::snip(&read(module)?)?;
     write(module, &snipped)?;
