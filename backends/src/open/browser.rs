@@ -1,6 +1,7 @@
 //! The GPU of a browser, through WebGPU. Nothing here may block.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use eaglet_core::error::{Error, Result};
 use wgpu::{
@@ -17,7 +18,15 @@ const BUFFERS: u32 = 10;
 
 thread_local! {
     /// Burn is told of a device once, as long as it works: each telling makes another one.
-    static OPENED: RefCell<Option<Opened>> = const { RefCell::new(None) };
+    static KEPT: RefCell<Option<Kept>> = const { RefCell::new(None) };
+}
+
+/// The device of this page or worker.
+#[derive(Clone)]
+struct Kept {
+    opened: Opened,
+    /// Whether it passed its self-test, which loads after the first need not wait for.
+    proven: Rc<Cell<bool>>,
 }
 
 /// An adapter that the browser offers.
@@ -56,7 +65,7 @@ impl BrowserGpu {
         })
     }
 
-    /// Opens it and has it prove itself (see [`self_test`]).
+    /// Opens it and has it prove itself (see [`self_test`]), once in a page or worker.
     ///
     /// # Errors
     /// It lacks something that kernels need, the browser refuses, or it computes wrongly.
@@ -75,21 +84,26 @@ impl BrowserGpu {
             let what = "WebGPU here has no timestamp queries: take the processor";
             return Err(Error::Invalid(what.into()));
         }
-        let works = |opened: &Opened| !opened.fault.is_lost();
-        let kept = OPENED.with_borrow(|kept| kept.clone().filter(works));
-        let opened = match kept {
+        let works = |kept: &Kept| !kept.opened.fault.is_lost();
+        let Kept { opened, proven } = match KEPT.with_borrow(|kept| kept.clone().filter(works)) {
             Some(kept) => kept,
             None => {
-                let new = prepare(self.instance, self.adapter).await?;
-                OPENED.replace(Some(new.clone()));
-                new
+                let kept = Kept {
+                    opened: prepare(self.instance, self.adapter).await?,
+                    proven: Rc::default(),
+                };
+                KEPT.replace(Some(kept.clone()));
+                kept
             }
         };
         let ops = CubeOps::<Wgpu>::new(opened.device, self.found.software, opened.fault);
-        self_test(&ops).await.map_err(|error| match error {
-            Error::Lost(_) => error,
-            fault => Error::Device(format!("the GPU failed its self-test: {fault}")),
-        })?;
+        if !proven.get() {
+            self_test(&ops).await.map_err(|error| match error {
+                Error::Lost(_) => error,
+                fault => Error::Device(format!("the GPU failed its self-test: {fault}")),
+            })?;
+            proven.set(true);
+        }
         Ok(ops)
     }
 }
