@@ -16,7 +16,7 @@ let browser, page;
 
 before(async () => {
   if (skip) return;
-  browser = await start({ seconds: 170 });
+  browser = await start({ seconds: 300 });
   browser.server.mount('/fixtures/', folder);
   page = await open(browser.context, browser.server, '/');
   if (!(await page.evaluate(async () => (await navigator.gpu?.requestAdapter()) ?? null).then(Boolean))) {
