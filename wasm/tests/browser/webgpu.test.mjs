@@ -192,19 +192,24 @@ gpuTest('a drafted round is one submit for the draft and one for the verdict, ea
   assert.equal(Math.min(...others), 0, JSON.stringify(runs));
 });
 
-gpuTest('loads in one worker share a device, and memory does not grow', async () => {
-  const { loads, devices } = await page.evaluate(async () => {
-    const loads = [];
+gpuTest('loads in one worker share a device, which proves itself once, and memory does not grow', async () => {
+  const { loads, submits, devices } = await page.evaluate(async () => {
+    const { ask: gpu } = await shared;
+    const [loads, submits] = [[], []];
     for (let i = 0; i < 5; i++) {
+      const before = (await gpu('counts')).submits;
       const engine = await loaded({ dtype: 'q4', head: heads.eagle3 });
+      submits.push((await gpu('counts')).submits - before);
       await answers(engine, [{ prompt: 'one two three', max_tokens: 4 }]);
       loads.push((await engine.stats()).memory);
       await engine.unload();
     }
-    const { devices } = await (await shared).ask('counts');
-    return { loads, devices };
+    const { devices } = await gpu('counts');
+    return { loads, submits, devices };
   });
   assert.equal(devices, 1);
+  // A self-test is some 300, weights are 13.
+  assert.ok(submits.slice(1).every((count) => count < 50), `${submits}`);
   for (const where of ['device', 'wasm']) {
     const bytes = loads.map((memory) => memory[where]);
     assert.ok(bytes.slice(2).every((now) => now <= bytes[1]), `${where}: ${bytes}`);
