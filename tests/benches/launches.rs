@@ -56,7 +56,7 @@ fn report(gpu: &Gpu, rows: usize) {
         let logits = run.and_then(|features| target.logits(&features.last));
         times[0].push(timed(logits, start));
         let start = Instant::now();
-        let repeated = target.repeat(all(), &mut pool, &[]);
+        let repeated = target.repeat(all(), None, &mut pool, &[]);
         times[1].push(timed(repeated.map(|(_, logits)| logits), start));
     }
     let dispatches = (gpu.ops.counters().dispatches - before) / (2 * ROUNDS as u64);

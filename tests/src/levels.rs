@@ -4,7 +4,9 @@ use std::path::Path;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::cache::Table;
-use eaglet_core::ops::{Heads, Level, Ops, Rotary, Rows, levels};
+use eaglet_core::ops::ranking::{self, RANKED};
+use eaglet_core::ops::{Dice, Heads, Level, Ops, Rotary, Rows, levels};
+use eaglet_core::sample::Sampling;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
 
 use crate::numbers::spread;
@@ -112,6 +114,133 @@ pub fn take_the_places_they_are_told(ops: &dyn Ops, device: &str) {
     let embedded = read(ops, ops.embed_rows(&table, &rows).unwrap());
     let known = read(ops, ops.embed(&table, &[3, 1]).unwrap());
     assert_eq!(embedded[..2 * HIDDEN], known[..], "{device}");
+}
+
+/// Asserts that of trees of several sizes a device finds the nodes that the host finds, and makes
+/// the same rows of them, to the bit.
+pub fn rank_what_grew(ops: &dyn Ops, device: &str) {
+    let map: Vec<f32> = (0..TOKENS).map(|i| (i * 7 % TOKENS) as f32).collect();
+    // The smallest, a chain, more nodes than are ranked, the most candidates of the widest.
+    for (k, below) in [(1, 0), (1, 4), (3, 3), (7, 5), (32, 2)] {
+        for (mapped, hope) in [(false, 1.0), (true, 0.7)] {
+            let name = format!("{device} {k} {below} {hope}");
+            let grown = grown(k, below, hope);
+            let (ids, known_ids) = (
+                mapped.then(|| tensor(ops, map.clone(), 1)),
+                mapped.then_some(&map[..]),
+            );
+            let rows = 1 + below * (k + 1);
+            let ranked = ops
+                .rank(&tensor(ops, grown.clone(), rows), ids.as_ref())
+                .unwrap();
+            let expected = ranking::rank(&grown, 2 * k, known_ids);
+            let found = read(ops, ranked.clone());
+            // Bits, since a chance may be no number.
+            let bits =
+                |values: &[f32]| -> Vec<u32> { values.iter().map(|v| v.to_bits()).collect() };
+            assert_eq!(bits(&found), bits(&expected), "{name}");
+            let there = ranking::nodes(&found).count();
+            assert!(
+                hope < 1.0 || there == RANKED.min(k + below * k * k),
+                "{name}: {there}"
+            );
+
+            // As many rows as nodes, fewer, and some for which there may be no node.
+            for count in [1, (there / 2).max(1), (there + 3).min(12)] {
+                let table = [11, 7, 2, 30, 5];
+                let rows = || {
+                    let mut rows = Rows::default();
+                    rows.add_table(&table);
+                    rows.push(1, 12, 0, 5, &[12]);
+                    for slot in (0..count as u32).map(|node| (13 + node) % SLOTS as u32) {
+                        rows.push(0, slot, 0, 5, &vec![slot; below + 2]);
+                    }
+                    rows
+                };
+                let (mut here, mut known) = (rows(), rows());
+                ops.stage(&here).unwrap();
+                ops.settle(&ranked, &mut here).unwrap();
+                ranking::settle(&expected, &mut known);
+                assert_eq!(seen(ops, &here), seen(ops, &known), "{name} {count}");
+                // A recording settles rows twice.
+                ops.settle(&ranked, &mut here).unwrap();
+                assert_eq!(seen(ops, &here), seen(ops, &known), "{name} {count}");
+            }
+        }
+    }
+}
+
+/// What is found for a tree with `k` children a node and `below` levels below the root's, of
+/// which a share is worth a node: places rise, as those that were chosen do, and some rows stand
+/// for nothing.
+fn grown(k: usize, below: usize, hope: f32) -> Vec<f32> {
+    let chance = |v: f32| match v > 2.0 * hope - 1.0 {
+        true => f32::NAN,
+        // So near one another that many are equal.
+        false => (v * 8.0).round() * 0.125 - 1.0,
+    };
+    let found = |seed: u64, rows: usize| -> Vec<f32> {
+        let chances = spread(seed, rows * k).into_iter().map(chance).zip(0..);
+        chances
+            .flat_map(|(chance, i)| match i % k > 2 && hope < 0.9 {
+                true => [-1.0, -1.0],
+                false => [(i % TOKENS) as f32, chance],
+            })
+            .collect()
+    };
+    let mut all = found(50, 1);
+    let mut above: Option<Vec<f32>> = None;
+    let mut last = all.clone();
+    for level in 0..below {
+        let chosen = levels::frontier(&last, 2 * k, above.as_deref());
+        let next = found(51 + level as u64, k);
+        all.extend([&chosen[..], &next].concat());
+        (above, last) = (Some(chosen), next);
+    }
+    all
+}
+
+/// Asserts that tokens after rows of nodes are drawn with the die of the node's depth.
+pub fn draw_after_nodes(ops: &dyn Ops, device: &str) {
+    let (k, below) = (3, 3);
+    let grown = tensor(ops, grown(k, below, 1.0), 1 + below * (k + 1));
+    let ranked = ops.rank(&grown, None).unwrap();
+    let known = read(ops, ranked.clone());
+    let logits: Vec<f32> = spread(60, 12 * 500).iter().map(|v| v * 6.0).collect();
+    let logits = tensor(ops, logits, 12);
+    let die = |depth: usize| {
+        let sampling = Sampling {
+            temperature: 0.4 + depth as f32,
+            top_k: [0, 40, 0, 9, 1][depth],
+            top_p: [1.0, 1.0, 0.9, 0.8, 1.0][depth],
+            ..Default::default()
+        };
+        sampling.die(depth)
+    };
+    let depths = ranking::nodes(&known).map(|node| node.depth);
+    let each: Vec<_> = [0].into_iter().chain(depths).take(12).map(die).collect();
+    let dice = Dice::new((0..=below + 1).map(die).collect());
+    let drawn = pollster::block_on(async {
+        let (found, values) = ops
+            .draw_settled(&logits, Some(&dice), &ranked)
+            .await
+            .unwrap();
+        assert_eq!(
+            found,
+            ops.draw(&logits, &Dice::new(each)).await.unwrap(),
+            "{device}"
+        );
+        assert_eq!(values, known, "{device}");
+        let (best, values) = ops.draw_settled(&logits, None, &ranked).await.unwrap();
+        let best: Vec<_> = best
+            .iter()
+            .map(|pick| pick.map(|pick| pick.drawn))
+            .collect();
+        assert_eq!(best, ops.argmax(&logits).await.unwrap(), "{device}");
+        assert_eq!(values, known, "{device}");
+        found
+    });
+    assert!(drawn.iter().all(Option::is_some), "{device}");
 }
 
 /// What operations make of rows: their tokens, embedded in every dtype, and what they attend

@@ -9,6 +9,7 @@ pub mod default_model;
 pub mod devices;
 pub mod drafters;
 pub mod heads;
+pub mod imitation;
 pub mod levels;
 pub mod medusa;
 pub mod naive;

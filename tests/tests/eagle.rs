@@ -9,9 +9,10 @@ use eaglet_core::draft::{Eagle, Growth, Plain, Shaping};
 use eaglet_core::model::Transformer;
 use eaglet_core::sample::Sampling;
 use eaglet_core::tree::{Shape, published};
-use eaglet_core::weights::{Dtype, Role};
+use eaglet_core::weights::Dtype;
 use eaglet_tests::decode::{answer, decode, options, session};
 use eaglet_tests::heads::{self, Kind, TinyHead};
+use eaglet_tests::imitation::imitation;
 use eaglet_tests::numbers::spread;
 use eaglet_tests::recording::{Log, Recording, look_at_each_level_or_not, recorded, shapings};
 use eaglet_tests::tiny::{HIDDEN, Tiny};
@@ -192,34 +193,10 @@ fn what_a_resting_head_has_seen_is_not_run_again() {
     }
 }
 
-/// A target whose next token depends on the last one alone, and an EAGLE-1 head that
-/// says exactly the same: every layer adds nothing, and embeddings have unit norm.
 #[test]
 fn a_head_that_imitates_its_target_is_accepted_whole() {
-    let mut model = Tiny::new("llama", 4);
-    for (role, (_, values)) in &mut model.tensors {
-        match role {
-            Role::AttentionOutput(_) | Role::Down(_) => values.fill(0.0),
-            Role::FinalNorm => values.fill(1.0),
-            Role::Embedding => values.chunks_exact_mut(HIDDEN).for_each(|row| {
-                let size = row.iter().map(|v| v * v).sum::<f32>() / HIDDEN as f32;
-                row.iter_mut().for_each(|v| *v /= size.sqrt());
-            }),
-            _ => {}
-        }
-    }
+    let (model, tiny) = imitation();
     let target = model.load(Dtype::F32);
-    let mut tiny = TinyHead::random(Kind::Eagle1, 1);
-    for (name, (_, values)) in &mut tiny.tensors {
-        if name.contains("o_proj") || name.contains("down_proj") || name == "fc.bias" {
-            values.fill(0.0);
-        }
-        if name == "fc.weight" {
-            // The embedding's half is the identity, the feature's is nothing.
-            values.fill(0.0);
-            (0..HIDDEN).for_each(|i| values[i * 2 * HIDDEN + i] = 1.0);
-        }
-    }
     let chain = Growth {
         top_k: 1,
         depth: 5,

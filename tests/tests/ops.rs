@@ -367,6 +367,8 @@ fn levels_of_a_tree_stay_on_the_device() {
         for (ops, name) in [(&ops as &dyn Ops, &*name), (&reference, "reference")] {
             levels::grow_on_the_device(ops, name);
             levels::take_the_places_they_are_told(ops, name);
+            levels::rank_what_grew(ops, name);
+            levels::draw_after_nodes(ops, name);
         }
     }
 }

@@ -271,21 +271,19 @@ impl<R: CubeRuntime> Gpu<R> {
         })
     }
 
-    /// All of a buffer, on the host. One readback.
+    /// All of some buffers, on the host. One readback.
     ///
     /// # Errors
     /// The device failed, now or in what was queued before.
-    pub async fn read(&self, handle: Handle) -> Result<Vec<u8>> {
+    pub async fn read<const N: usize>(&self, handles: [Handle; N]) -> Result<[Bytes; N]> {
         self.count_readback();
         self.fault.check()?;
-        let read = guarded(&self.fault, self.client.read_async(vec![handle])).await;
+        let read = guarded(&self.fault, self.client.read_async(handles.to_vec())).await;
         // The cause, rather than what came of it.
         self.fault.check()?;
-        let mut read = read?.map_err(|e| Error::Device(e.to_string()))?;
-        let bytes = read.pop();
-        bytes
-            .map(|bytes| bytes.to_vec())
-            .ok_or_else(|| Error::Device("the device gave nothing back".into()))
+        let read = read?.map_err(|e| Error::Device(e.to_string()))?;
+        read.try_into()
+            .map_err(|_| Error::Device("the device did not give back all".into()))
     }
 
     /// Notes kernels that are queued.

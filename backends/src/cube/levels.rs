@@ -1,12 +1,24 @@
 //! Levels of a drafted tree: which candidates are expanded, and what their rows are made of.
 
 use cubecl::prelude::*;
+use eaglet_core::ops::ranking::HOPELESS;
 
 use super::largest::{NOTHING, before, is_nan};
 use super::rows::{FIELDS, PATH, POSITION, PREFIX, TOKEN};
 
-/// A score without hope, above what is not there: minus infinity is no number to all devices.
-const HOPELESS: f32 = -3.3e38;
+/// The score of a candidate: `HOPELESS` where its chance is no number (minus infinity is none to
+/// all devices), and below that where there is no candidate. `above` is its parent's.
+#[cube]
+pub fn score(index: f32, log_chance: f32, above: f32) -> f32 {
+    let mut score = f32::new(NOTHING);
+    if index >= 0.0 {
+        score = f32::new(HOPELESS);
+        if !is_nan(log_chance) {
+            score = score.max(above + log_chance.min(0.0));
+        }
+    }
+    score
+}
 
 /// The `k` best of `items` candidates, the pairs in `found`, by rising place, as pairs of a
 /// place and a score; -1 where there are no more. `above` has such pairs of the level's own
@@ -26,19 +38,11 @@ pub fn frontier(
     let mut scores = Shared::<[f32]>::new_slice(most);
     let mut kept = Shared::<[u32]>::new_slice(most);
     for item in range_stepped(unit, items, units) {
-        let mut score = f32::new(NOTHING);
-        if found[item * 2] >= 0.0 {
-            score = f32::new(HOPELESS);
-            let log_chance = found[item * 2 + 1];
-            if !is_nan(log_chance) {
-                let mut sum = log_chance.min(0.0);
-                if comptime!(!root) {
-                    sum += above[item / k * 2 + 1];
-                }
-                score = score.max(sum);
-            }
+        let mut above_it = 0.0f32;
+        if comptime!(!root) {
+            above_it = above[item / k * 2 + 1];
         }
-        scores[item] = score;
+        scores[item] = score(found[item * 2], found[item * 2 + 1], above_it);
     }
     sync_cube();
     for item in range_stepped(unit, items, units) {

@@ -15,6 +15,7 @@ mod levels;
 mod linear;
 #[cfg(all(test, feature = "cuda", target_os = "linux"))]
 mod nvrtc;
+mod ranking;
 mod recordings;
 mod rotary;
 mod rows;
@@ -324,6 +325,23 @@ impl<K: Kind> Ops for CubeOps<K> {
         rows: &mut Rows<'_>,
     ) -> Result<Tensor<2>> {
         self.run_descend(level, chosen, ids, rows)
+    }
+
+    fn rank(&self, grown: &Tensor<2>, ids: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        self.run_rank(grown, ids)
+    }
+
+    fn settle(&self, ranked: &Tensor<2>, rows: &mut Rows<'_>) -> Result<()> {
+        self.run_settle(ranked, rows)
+    }
+
+    fn draw_settled<'a>(
+        &'a self,
+        logits: &'a Tensor<2>,
+        dice: Option<&'a Dice>,
+        ranked: &'a Tensor<2>,
+    ) -> Async<'a, (Vec<Option<Pick>>, Vec<f32>)> {
+        Box::pin(self.run_draw_settled(logits, dice, ranked))
     }
 
     fn repeat(

@@ -5,13 +5,14 @@
 //! rows run alone and in company, which must not change a bit of them.
 
 mod draws;
+mod trees;
 
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::{
-    HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Recorded, Rotary, Rows, Weight,
+    HeadNorms, Heads, KvLayer, Linear, Norm, Ops, Recorded, Rotary, Rows, Weight,
 };
 use eaglet_core::sample::uniform;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
@@ -50,6 +51,7 @@ pub async fn self_test(ops: &dyn Ops) -> Result<()> {
         }
     }
     choices(ops, &reference).await?;
+    trees::trees(ops, &reference).await?;
     draws::draws(ops).await?;
     repetitions(ops).await?;
     oddities(ops).await
@@ -243,35 +245,6 @@ async fn choices(ops: &dyn Ops, reference: &dyn Ops) -> Result<()> {
         return Err(wrong("top-k", &format!("{ids:?}, not {known_ids:?}")));
     }
     compare("log-softmax", &logs, &known_logs)?;
-    let descended = async |ops: &dyn Ops| {
-        let on = On(ops);
-        let (found, outputs) = (
-            ops.candidates(&on.matrix(21, 1, OUTPUTS), 5)?,
-            on.matrix(24, 1, 8),
-        );
-        let level = Level {
-            found: &found,
-            outputs: &outputs,
-            rows: None,
-        };
-        let mut rows = Rows::default();
-        let table = rows.add_table(&[0]);
-        for slot in 1..=5 {
-            rows.push(0, slot, table, 1, &[slot]);
-        }
-        let chosen = ops.frontier(&found, None)?;
-        let features = ops.descend(&level, &chosen, None, &mut rows)?;
-        let embedded = ops.embed_rows(&on.weight(Dtype::F32)?, &rows)?;
-        Ok::<_, Error>([
-            on.read(chosen).await?,
-            on.read(features).await?,
-            on.read(embedded).await?,
-        ])
-    };
-    let (here, there) = (descended(ops).await?, descended(reference).await?);
-    for (here, there) in here.iter().zip(&there) {
-        compare("a level of a tree", here, there)?;
-    }
     let pick = async |ops: &dyn Ops| {
         let on = On(ops);
         let x = ops.select(&on.matrix(22, 5, INPUTS), &[4, 0, 4])?;

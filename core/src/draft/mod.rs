@@ -13,6 +13,7 @@ mod small_model;
 #[cfg(test)]
 mod testing;
 mod union;
+mod unseen;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,6 +32,7 @@ pub use plain::Plain;
 pub use shaping::{Growth, Shaping};
 pub use small_model::SmallModel;
 pub use union::Union;
+pub use unseen::Unseen;
 
 use crate::error::Result;
 use crate::model::Features;
@@ -101,7 +103,24 @@ pub trait Drafter {
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>>;
 
-    /// The same, but each token may be drawn at random from the drafter's own
+    /// The same, queued without being looked at: the round then waits for the device once and
+    /// not twice. [`Drafter::see`] is called once it is known what was drafted. Nothing where
+    /// this drafter, or this round, has no such tree: [`Drafter::propose`] is asked then.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn propose_unseen(&mut self, context: &[u32], budget: Budget) -> Result<Option<Unseen>> {
+        let _ = (context, budget);
+        Ok(None)
+    }
+
+    /// Sees the tree that it proposed unseen, all its nodes, likeliest first; nothing where the
+    /// round failed.
+    fn see(&mut self, tree: Option<&Tree>) {
+        let _ = tree;
+    }
+
+    /// [`Drafter::propose`], but each token may be drawn at random from the drafter's own
     /// distribution, processed by `sampling`: also returns what the children were drawn
     /// from. The tree's shape must not depend on what was drawn.
     ///

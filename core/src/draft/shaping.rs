@@ -1,12 +1,16 @@
 //! Where a drafted tree gets its shape from.
 
 use super::Budget;
+use crate::ops::WIDEST;
+use crate::ops::ranking::{self, RANKED};
 use crate::tree::Shape;
 
 /// Candidates for a child: (token, log-probability), most likely first.
 pub(super) type Candidates = Vec<(u32, f32)>;
 
-/// The shape that a tree may grow into.
+/// The shape that a tree may grow into. On a GPU one of up to 128 nodes, 32 children a node and
+/// 3072 candidates (`top_k` on the first level, its square on the others) grows and is verified
+/// without a look at its levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Growth {
     /// Children of a node, and in EAGLE-2's growth nodes of a level that are expanded.
@@ -37,6 +41,20 @@ impl Growth {
             ..self
         }
     }
+
+    /// Whether a device can choose the nodes by itself, of `tokens` tokens: see
+    /// [`Ops::rank`](crate::ops::Ops::rank).
+    pub(super) fn is_rankable(self, tokens: usize) -> bool {
+        let Self {
+            top_k,
+            depth,
+            nodes,
+        } = self;
+        (1..=tokens.min(WIDEST)).contains(&top_k)
+            && (1..=RANKED).contains(&nodes)
+            && depth > 0
+            && ranking::candidates(top_k, depth) <= ranking::MOST
+    }
 }
 
 /// Where a head's tree gets its shape from.
@@ -49,19 +67,6 @@ pub enum Shaping {
 }
 
 impl Shaping {
-    /// The shape that a tree gets whatever its tokens are, if there is one: a chain where a
-    /// node has one child, and so nothing to choose from.
-    pub(super) fn fixed(&self, budget: Budget) -> Option<Shape> {
-        match self {
-            Self::Static(shape) => Some(shape.clone()),
-            Self::Dynamic(growth) if growth.top_k == 1 => {
-                let growth = growth.within(budget);
-                Some(Shape::chain(growth.depth.min(growth.nodes)))
-            }
-            Self::Dynamic(_) => None,
-        }
-    }
-
     /// How many candidates of a node are asked for at most.
     pub(super) fn width(&self) -> usize {
         match self {

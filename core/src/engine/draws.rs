@@ -30,25 +30,33 @@ impl Session {
     /// # Errors
     /// The device failed.
     pub(super) fn ask(&self, rows: &[(usize, usize)], whole: bool) -> Result<Asked> {
-        let ops = self.target.ops();
-        let options = |index: usize| &self.sequences[index].options;
-        let all = |is: fn(&SequenceOptions) -> bool| rows.iter().all(|row| is(options(row.0)));
-        if whole {
+        let sampling = |index: usize| &self.sequences[index].options.sampling;
+        if self.reads_logits(rows.iter().map(|row| row.0), whole) {
             return Ok(Asked::Logits);
         }
-        if all(|options| options.sampling.is_argmax()) {
+        if rows.iter().all(|row| sampling(row.0).is_argmax()) {
             return Ok(Asked::Likeliest);
         }
+        let die = |&(index, position)| sampling(index).die(position);
+        let dice = Dice::new(rows.iter().map(die).collect());
+        self.target.ops().stage_dice(&dice)?;
+        Ok(Asked::Drawn(dice))
+    }
+
+    /// Whether logits come back to the host for rows of these sequences.
+    pub(super) fn reads_logits(
+        &self,
+        sequences: impl Iterator<Item = usize> + Clone,
+        whole: bool,
+    ) -> bool {
+        let options = |index: usize| &self.sequences[index].options;
+        let all = |is: fn(&SequenceOptions) -> bool| sequences.clone().all(|i| is(options(i)));
         let drawn = |options: &SequenceOptions| {
             options.sampling.takes_logits_as_they_are() && options.rule() == Verification::Exact
         };
-        if !ops.draws() || !all(drawn) {
-            return Ok(Asked::Logits);
-        }
-        let die = |&(index, position)| options(index).sampling.die(position);
-        let dice = Dice::new(rows.iter().map(die).collect());
-        ops.stage_dice(&dice)?;
-        Ok(Asked::Drawn(dice))
+        let greedy = all(|options| options.sampling.is_argmax());
+        let ids = greedy || self.target.ops().draws() && all(drawn);
+        whole || !ids
     }
 
     /// The one readback of a round.

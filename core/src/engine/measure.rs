@@ -135,7 +135,7 @@ impl Session {
     async fn time(&mut self, past: &[u32], slots: &[u32]) -> Result<f64> {
         let rows = chain(past, slots);
         let start = Instant::now();
-        let (_, logits) = self.target.repeat(rows, &mut self.pool, &self.taps)?;
+        let (_, logits) = self.target.repeat(rows, None, &mut self.pool, &self.taps)?;
         self.target.ops().argmax(&logits).await?;
         Ok(start.elapsed().as_secs_f64())
     }

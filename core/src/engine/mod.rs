@@ -3,6 +3,7 @@
 mod calibration;
 mod costs;
 mod draws;
+mod foresight;
 mod judge;
 mod measure;
 mod prefill;
@@ -11,6 +12,7 @@ mod sequence;
 mod session;
 mod sizing;
 mod stats;
+mod unseen;
 mod watch;
 mod worth;
 

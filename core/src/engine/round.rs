@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use web_time::Instant;
 
+use super::draws::Draws;
 use super::sequence::{FinishReason, Sequence};
 use super::session::Session;
 use super::sizing;
 use super::watch::Watch;
-use crate::draft::{Drawn, Observation};
+use crate::draft::{Budget, Drawn, Observation};
 use crate::error::Result;
 use crate::model::Features;
 use crate::ops::Rows;
@@ -27,12 +28,26 @@ pub struct Emission {
 }
 
 /// One sequence's share of a round.
-struct Share {
-    sequence: usize,
-    tree: Tree,
-    drawn: Drawn,
-    slots: Vec<u32>,
-    first_row: usize,
+pub(super) struct Share {
+    pub sequence: usize,
+    pub tree: Tree,
+    pub drawn: Drawn,
+    /// Of each node, and of rows that got none.
+    pub slots: Vec<u32>,
+    pub first_row: usize,
+}
+
+/// What a round drafted, verified.
+pub(super) struct Judged {
+    pub shares: Vec<Share>,
+    /// Of each share.
+    pub verdicts: Vec<Verdict>,
+    pub features: Features,
+    /// Whether any tree had a node, before it was cut.
+    pub drafted: bool,
+    /// Time until the draft was there, or queued, and from then on.
+    pub draft: Duration,
+    pub verify: Duration,
 }
 
 impl Session {
@@ -46,27 +61,17 @@ impl Session {
     pub async fn round(&mut self, watch: &mut dyn Watch) -> Result<Vec<Emission>> {
         let start = Instant::now();
         let before = self.target.ops().counters();
-        let (mut trees, drafted) = self.draft().await?;
-        if trees.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.cut(&mut trees, start.elapsed());
-        let draft = start.elapsed();
-        let shares = self.place(trees)?;
-        let (verdicts, features, verify) = match self.verify(&shares, watch).await {
-            Ok(verified) => verified,
-            Err(error) => {
-                // What it was recorded with may be what failed.
-                self.pool.take_recorded();
-                self.pool
-                    .release(shares.iter().flat_map(|share| &share.slots).copied());
-                return Err(error);
-            }
+        let judged = match self.unseen(watch).await? {
+            None => self.seen(watch).await?,
+            judged => judged,
         };
-        let mut emissions = Vec::with_capacity(shares.len());
+        let Some(judged) = judged else {
+            return Ok(Vec::new());
+        };
+        let mut emissions = Vec::with_capacity(judged.shares.len());
         let mut observed = Ok(());
-        for (share, verdict) in shares.into_iter().zip(verdicts) {
-            let (emission, seen) = self.commit(share, verdict, &features, watch);
+        for (share, verdict) in judged.shares.into_iter().zip(judged.verdicts) {
+            let (emission, seen) = self.commit(share, verdict, &judged.features, watch);
             emissions.push(emission);
             observed = observed.and(seen);
         }
@@ -74,16 +79,69 @@ impl Session {
         let decode = start.elapsed();
         let tokens = emissions.iter().map(|emission| emission.tokens.len()).sum();
         let plain = self.costs.estimate(emissions.len()) / emissions.len() as f64;
-        self.worth.record(drafted, decode, tokens, plain);
+        self.worth.record(judged.drafted, decode, tokens, plain);
         let asked = self.target.ops().counters() - before;
         for emission in &emissions {
             let stats = &mut self.sequences[emission.sequence].stats;
-            stats.draft += draft;
-            stats.verify += verify;
+            stats.draft += judged.draft;
+            stats.verify += judged.verify;
             stats.decode += decode;
             stats.asked += asked;
         }
         observed.map(|()| emissions)
+    }
+
+    /// A round whose trees the host sees before they are verified; nothing when no sequence is
+    /// live.
+    async fn seen(&mut self, watch: &mut dyn Watch) -> Result<Option<Judged>> {
+        let start = Instant::now();
+        let (mut trees, drafted) = self.draft().await?;
+        if trees.is_empty() {
+            return Ok(None);
+        }
+        self.cut(&mut trees, start.elapsed());
+        let draft = start.elapsed();
+        let shares = self.place(trees)?;
+        match self.verify(&shares, watch).await {
+            Ok((verdicts, features, verify)) => Ok(Some(Judged {
+                shares,
+                verdicts,
+                features,
+                drafted,
+                draft,
+                verify,
+            })),
+            Err(error) => {
+                self.take_back(shares.into_iter().flat_map(|share| share.slots).collect());
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives back slots of rows that failed.
+    pub(super) fn take_back(&mut self, slots: Vec<u32>) {
+        // What they were recorded with may be what failed.
+        self.pool.take_recorded();
+        self.pool.release(slots.into_iter());
+    }
+
+    /// What a sequence may draft in a round that `live` sequences share.
+    pub(super) fn allowance(&self, index: usize, live: usize) -> Budget {
+        let sequence = &self.sequences[index];
+        let mut budget = sequence.budget(self.context);
+        let sized = sequence.options.is_sized();
+        if sized {
+            let cost = sizing::pass_cost(&self.costs, &self.worth, live);
+            budget.cost = cost as f32;
+            budget.price = (cost / sequence.calibration.gain()) as f32;
+        }
+        // A tree that is cut may be drafted before costs are known: none of it is verified
+        // then, which is the first measure. What is verified whole waits.
+        let known = self.costs.is_known(live) || sized;
+        if sequence.rests() && (self.worth.is_resting() || !known) {
+            budget.nodes = 0;
+        }
+        budget
     }
 
     /// Proposals of all live sequences, and whether there were any.
@@ -92,20 +150,10 @@ impl Session {
         let live = self.sequences.iter().filter(|s| s.is_live()).count();
         let mut trees = Vec::new();
         let (mut drafted, mut passes) = (false, 0);
-        for (index, sequence) in self.sequences.iter_mut().enumerate() {
-            if sequence.is_live() {
-                let mut budget = sequence.budget(self.context);
-                if sequence.options.is_sized() {
-                    let cost = sizing::pass_cost(&self.costs, &self.worth, live);
-                    budget.cost = cost as f32;
-                    budget.price = (cost / sequence.calibration.gain()) as f32;
-                }
-                // A tree that is cut may be drafted before costs are known: none of it is
-                // verified then, which is the first measure. What is verified whole waits.
-                let known = self.costs.is_known(live) || sequence.options.is_sized();
-                if sequence.rests() && (self.worth.is_resting() || !known) {
-                    budget.nodes = 0;
-                }
+        for index in 0..self.sequences.len() {
+            if self.sequences[index].is_live() {
+                let budget = self.allowance(index, live);
+                let sequence = &mut self.sequences[index];
                 let (tree, drawn) = sequence.propose(budget).await?;
                 passes += sequence.options.drafter.passes().unwrap_or(0);
                 debug_assert!(tree.len() <= budget.nodes + 1 && tree.height() <= budget.depth);
@@ -137,8 +185,7 @@ impl Session {
         Ok(trees.into_iter().map(share).collect())
     }
 
-    /// Runs all trees through the target and judges each by its sequence's rule.
-    /// Also tells how long the target took.
+    /// Runs all trees through the target and judges them. Also tells how long the target took.
     async fn verify(
         &mut self,
         shares: &[Share],
@@ -148,10 +195,21 @@ impl Session {
         let asked = self.ask(&self.positions(shares), watch.wants_logits())?;
         let rows = rows(shares, &self.sequences);
         let count = rows.len();
-        let (features, logits) = self.target.repeat(rows, &mut self.pool, &self.taps)?;
+        let (features, logits) = self.target.repeat(rows, None, &mut self.pool, &self.taps)?;
         let mut draws = self.draws(logits, asked).await?;
         let time = start.elapsed();
         self.costs.record(count, time);
+        let verdicts = self.judge(shares, &mut draws, watch)?;
+        Ok((verdicts, features, time))
+    }
+
+    /// Judges verified trees, each by its sequence's rule.
+    pub(super) fn judge(
+        &mut self,
+        shares: &[Share],
+        draws: &mut Draws,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Verdict>> {
         for share in shares {
             let drafter = &mut self.sequences[share.sequence].options.drafter;
             if drafter.wants_choices() {
@@ -163,8 +221,7 @@ impl Session {
             let sequence = (share.sequence, &self.sequences[share.sequence]);
             draws.judge(share.first_row, &share.tree, &share.drawn, sequence, watch)
         };
-        let verdicts = shares.iter().map(judge).collect::<Result<_>>()?;
-        Ok((verdicts, features, time))
+        shares.iter().map(judge).collect()
     }
 
     /// The sequence of every node of every tree, and the position of the token after it.
@@ -217,7 +274,7 @@ impl Session {
                 .table
                 .commit(share.tree.token(node), share.slots[node]);
         }
-        let rejected = (0..share.tree.len()).filter(|node| !nodes.contains(node));
+        let rejected = (0..share.slots.len()).filter(|node| !nodes.contains(node));
         self.pool.release(rejected.map(|node| share.slots[node]));
 
         let emitted = sequence.tokens[first..].to_vec();

@@ -1,6 +1,7 @@
 //! One conversation: what is committed, what was emitted last, how it goes on.
 
 use super::calibration::Calibration;
+use super::foresight::Foresight;
 use super::{Sizing, Stats};
 use crate::cache::Table;
 use crate::draft::{Budget, Drafter, Drawn};
@@ -78,6 +79,7 @@ pub struct Sequence {
     pub(super) finish: Option<FinishReason>,
     pub(super) stats: Stats,
     pub(super) calibration: Calibration,
+    pub(super) foresight: Foresight,
 }
 
 impl Sequence {
@@ -89,6 +91,7 @@ impl Sequence {
             finish: None,
             stats: Stats::default(),
             calibration: Calibration::default(),
+            foresight: Foresight::default(),
         }
     }
 

@@ -83,8 +83,10 @@ impl Session {
     /// As [`Session::open`].
     pub fn reconfigure(&mut self, sequence: usize, options: SequenceOptions) -> Result<()> {
         self.check(&options.sampling)?;
-        self.sequences[sequence].options = options;
-        self.sequences[sequence].calibration = Default::default();
+        let sequence = &mut self.sequences[sequence];
+        sequence.options = options;
+        sequence.calibration = Default::default();
+        sequence.foresight = Default::default();
         self.gather_taps();
         Ok(())
     }

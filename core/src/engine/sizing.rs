@@ -5,7 +5,9 @@
 //! (`calibration.rs`). A round verifies the N most likely nodes that maximise expected
 //! tokens per second, and none when nothing pays: then it is a plain step. A drafter
 //! stops growing where another of its passes costs more than it will add, and rests
-//! while nothing that it does pays (`worth.rs`). None of this can change a token.
+//! while nothing that it does pays (`worth.rs`). Where a device need not wait for the host
+//! between draft and verification, N is foretold (`foresight.rs`). None of this can change a
+//! token.
 
 use std::time::Duration;
 
@@ -49,25 +51,37 @@ pub(super) fn cut(trees: &mut [(&mut Tree, &Calibration)], costs: &Costs, drafti
     // A child is less likely than its parent, and comes after it where they tie: any
     // number of the first nodes is a tree.
     nodes.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
-    let mut best = (roots as f64 / (drafting + costs.estimate(roots)), 0);
-    let mut expected = roots as f64;
-    for (count, (chance, ..)) in nodes.iter().enumerate() {
-        expected += chance;
-        let rate = expected / (drafting + costs.estimate(roots + count + 1));
-        if rate > best.0 {
-            best = (rate, count + 1);
-        }
-    }
-    if !costs.is_known(roots) {
-        best.1 = 0; // One plain round comes first: it is the measure of all others.
-    }
+    let count = match costs.is_known(roots) {
+        true => paying(nodes.iter().map(|node| node.0), roots, costs, drafting),
+        false => 0, // One plain round comes first: it is the measure of all others.
+    };
     let mut keep: Vec<Vec<bool>> = chances.iter().map(|c| vec![false; c.len()]).collect();
-    for &(_, tree, node) in &nodes[..best.1] {
+    for &(_, tree, node) in &nodes[..count] {
         keep[tree][node] = true;
     }
     for ((tree, _), keep) in trees.iter_mut().zip(&keep) {
         tree.retain(keep);
     }
+}
+
+/// How many nodes below `roots` roots, given by their chances, likeliest first, maximise
+/// expected tokens per second, where `drafting` seconds were spent before.
+pub(super) fn paying(
+    chances: impl Iterator<Item = f64>,
+    roots: usize,
+    costs: &Costs,
+    drafting: f64,
+) -> usize {
+    let mut expected = roots as f64;
+    let mut best = (expected / (drafting + costs.estimate(roots)), 0);
+    for (count, chance) in (1..).zip(chances) {
+        expected += chance;
+        let rate = expected / (drafting + costs.estimate(roots + count));
+        if rate > best.0 {
+            best = (rate, count);
+        }
+    }
+    best.1
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ pub struct Stats {
     pub prefill: Duration,
     /// Time of all rounds.
     pub decode: Duration,
-    /// Of that, time spent proposing and observing.
+    /// Of that, time spent proposing. Where a round waits for the device only once, a draft is
+    /// queued and not waited for: its passes count as time of `verify`.
     pub draft: Duration,
     /// Of that, time in the target's forward pass, logits and readback included.
     pub verify: Duration,

@@ -148,27 +148,32 @@ impl Transformer {
     /// [`Transformer::forward`] and [`Transformer::logits`], repeated from what the device
     /// recorded where it can: always with the same taps for one cache, unless
     /// [`KvPool::take_recorded`] was called in between. Both are to be used before the next
-    /// pass, which may overwrite them. After an error nothing is recorded.
+    /// pass, which may overwrite them. After an error nothing is recorded. With `ranked` the
+    /// rows are settled by it first (see [`Ops::settle`]).
     ///
     /// # Errors
     /// As [`Transformer::forward`].
     pub fn repeat(
         &self,
         rows: Rows<'_>,
+        ranked: Option<&Tensor<2>>,
         cache: &mut KvPool,
         taps: &[usize],
     ) -> Result<(Features, Tensor<2>)> {
         // A recording does not look.
         self.check(&rows)?;
         let mut recorded = cache.take_recorded();
-        let mut pass = |_: &[Tensor<2>], rows: &mut [Rows<'_>]| {
+        let mut pass = |ranked: &[Tensor<2>], rows: &mut [Rows<'_>]| {
+            for ranked in ranked {
+                self.ops.settle(ranked, &mut rows[0])?;
+            }
             let Features { last, mut taps } = self.forward(&rows[0], cache, taps)?;
             let logits = self.logits(&last)?;
             taps.extend([last, logits]);
             Ok(taps)
         };
-        let ops = &self.ops;
-        let mut taps = ops.repeat(&mut recorded, &[], &mut [rows], &mut pass)?;
+        let (ops, ranked) = (&self.ops, ranked.map_or(&[][..], std::slice::from_ref));
+        let mut taps = ops.repeat(&mut recorded, ranked, &mut [rows], &mut pass)?;
         cache.keep(recorded);
         match (taps.pop(), taps.pop()) {
             (Some(logits), Some(last)) => Ok((Features { last, taps }, logits)),

@@ -102,3 +102,20 @@ pub(super) fn descend(
 ) -> Result<Tensor<2>> {
     absent()
 }
+
+pub(super) fn rank(_: &Tensor<2>, _: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+    absent()
+}
+
+pub(super) fn settle(_: &Tensor<2>, _: &mut Rows<'_>) -> Result<()> {
+    absent()
+}
+
+pub(super) async fn draw_settled<O: Ops + ?Sized>(
+    _: &O,
+    _: &Tensor<2>,
+    _: Option<&Dice>,
+    _: &Tensor<2>,
+) -> Result<(Vec<Option<Pick>>, Vec<f32>)> {
+    absent()
+}

@@ -19,7 +19,7 @@ pub fn lay_out(rows: &[Candidates], k: usize) -> Vec<f32> {
 }
 
 /// The candidates of rows of `width` values.
-pub(super) fn take_up(values: &[f32], width: usize) -> Vec<Candidates> {
+pub(crate) fn take_up(values: &[f32], width: usize) -> Vec<Candidates> {
     let row = |row: &[f32]| {
         let pairs = row.as_chunks().0.iter();
         let there = pairs.take_while(|[index, _]| *index >= 0.0);

@@ -14,6 +14,7 @@ mod candidates;
 mod counters;
 mod dice;
 pub mod levels;
+pub mod ranking;
 mod recorded;
 #[cfg_attr(target_family = "wasm", path = "absent.rs")]
 mod reference;
@@ -27,6 +28,7 @@ use std::pin::Pin;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 pub use candidates::lay_out;
+pub(crate) use candidates::take_up;
 pub use counters::Counters;
 pub use dice::Dice;
 pub use recorded::Recorded;
@@ -258,18 +260,16 @@ pub trait Ops: Send + Sync {
         reference::candidates(logits, k)
     }
 
-    /// Candidates as (index, log-softmax). One readback.
-    fn read_candidates(&self, found: Tensor<2>) -> Async<'_, Vec<Vec<(u32, f32)>>> {
-        let width = found.dims()[1];
-        Box::pin(async move { Ok(candidates::take_up(&self.read(found).await?, width)) })
-    }
-
     /// [`Ops::candidates`], read back; `k` may be 0.
     fn top_k<'a>(&'a self, logits: &'a Tensor<2>, k: usize) -> Async<'a, Vec<Vec<(u32, f32)>>> {
         Box::pin(async move {
             match k {
                 0 => Ok(vec![Vec::new(); logits.dims()[0]]),
-                _ => self.read_candidates(self.candidates(logits, k)?).await,
+                _ => {
+                    let found = self.candidates(logits, k)?;
+                    let width = found.dims()[1];
+                    Ok(take_up(&self.read(found).await?, width))
+                }
             }
         })
     }
@@ -303,6 +303,35 @@ pub trait Ops: Send + Sync {
         rows: &mut Rows<'_>,
     ) -> Result<Tensor<2>> {
         reference::descend(level, chosen, ids, rows)
+    }
+
+    /// The likeliest nodes of a tree that grew, of all its levels, each after its parent:
+    /// `[RANKED, 4]`, as [`ranking::Node`] explains. `grown` is all that was found, as the
+    /// module [`ranking`] puts it, [`ranking::MOST`] candidates at most; `ids` as in
+    /// [`Ops::descend`].
+    fn rank(&self, grown: &Tensor<2>, ids: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        reference::rank(grown, ids)
+    }
+
+    /// Makes `rows`, a root's and those of nodes below it, of what [`Ops::rank`] found: row n
+    /// becomes the n-th node. Its row was added with its slot, which ends its path, and with a
+    /// path at least as long as any node's; the device gives it its token, its position and the
+    /// slots of its ancestors, and the host need not know. A row for which there is no node
+    /// means nothing.
+    fn settle(&self, ranked: &Tensor<2>, rows: &mut Rows<'_>) -> Result<()> {
+        reference::settle(ranked, rows)
+    }
+
+    /// Of logits of rows that were settled by `ranked`: the token after each, drawn with a die
+    /// for each depth (as [`Ops::draw`] draws) or, without dice, the likeliest; and the values
+    /// of `ranked`. One readback.
+    fn draw_settled<'a>(
+        &'a self,
+        logits: &'a Tensor<2>,
+        dice: Option<&'a Dice>,
+        ranked: &'a Tensor<2>,
+    ) -> Async<'a, (Vec<Option<Pick>>, Vec<f32>)> {
+        Box::pin(reference::draw_settled(self, logits, dice, ranked))
     }
 
     /// Runs a pass over `inputs` and `rows`, which takes in nothing else, or repeats what the

@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::{
     Dice, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight, levels,
+    ranking,
 };
 use crate::error::{Error, Result};
 use crate::sample::{self, Pick};
@@ -219,4 +220,36 @@ pub(super) fn descend(
     let ids = ids.as_deref();
     let parents = levels::settle(rows, level.rows, (&found, width), &chosen, ids);
     select(level.outputs, &parents)
+}
+
+pub(super) fn rank(grown: &Tensor<2>, ids: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+    let width = grown.dims()[1];
+    let ids = ids.map(values);
+    let ranked = ranking::rank(&values(grown), width, ids.as_deref());
+    let data = TensorData::new(ranked, [ranking::RANKED, 4]);
+    Ok(Tensor::from_data(data, &grown.device()))
+}
+
+pub(super) fn settle(ranked: &Tensor<2>, rows: &mut Rows<'_>) -> Result<()> {
+    ranking::settle(&values(ranked), rows);
+    Ok(())
+}
+
+pub(super) async fn draw_settled<O: Ops + ?Sized>(
+    ops: &O,
+    logits: &Tensor<2>,
+    dice: Option<&Dice>,
+    ranked: &Tensor<2>,
+) -> Result<(Vec<Option<Pick>>, Vec<f32>)> {
+    let values = ops.read(ranked.clone()).await?;
+    let likeliest = |best| Pick { best, drawn: best };
+    let Some(dice) = dice else {
+        let best = ops.argmax(logits).await?.into_iter();
+        return Ok((best.map(|id| id.map(likeliest)).collect(), values));
+    };
+    let die = |depth: usize| dice.rows().get(depth).copied();
+    let depths = ranking::nodes(&values).map(|node| node.depth);
+    let mut rows: Vec<_> = [0].into_iter().chain(depths).filter_map(die).collect();
+    rows.resize(logits.dims()[0], rows[0]);
+    Ok((ops.draw(logits, &Dice::new(rows)).await?, values))
 }

@@ -5,6 +5,8 @@ mod shape;
 
 pub use shape::Shape;
 
+use crate::ops::ranking::Node;
+
 /// Drafted tokens that continue the last emitted one, the root.
 ///
 /// Node 0 is the root; every other node comes after its parent, so a path is read by
@@ -40,9 +42,11 @@ impl Tree {
     /// if its parent is. Adding a token that the parent has already returns the node
     /// that is there: two children of one token would be one too many.
     pub fn add(&mut self, parent: usize, token: u32, chance: f32) -> usize {
-        if let Some(node) = self.child(parent, token) {
-            return node;
-        }
+        self.child(parent, token)
+            .unwrap_or_else(|| self.push(parent, token, chance))
+    }
+
+    fn push(&mut self, parent: usize, token: u32, chance: f32) -> usize {
         self.tokens.push(token);
         self.parents.push(parent as u32);
         self.depths.push(self.depths[parent] + 1);
@@ -50,6 +54,15 @@ impl Tree {
         let chance = if chance > 0.0 { chance.min(1.0) } else { 0.0 };
         self.chances.push(chance);
         self.tokens.len() - 1
+    }
+
+    /// Of nodes that a device ranked, the first `count`: node n is the n-th of them.
+    pub fn ranked(root: u32, nodes: impl Iterator<Item = Node>, count: usize) -> Self {
+        let mut tree = Self::new(root);
+        for node in nodes.take(count) {
+            tree.push(node.parent, node.token, node.log_chance.exp());
+        }
+        tree
     }
 
     /// Adds a chain of tokens below a node, sharing the prefix that is there already.
@@ -62,6 +75,14 @@ impl Tree {
     /// never lowers it.
     pub fn raise(&mut self, node: usize, chance: f32) {
         self.chances[node] = self.chances[node].max(chance.min(1.0));
+    }
+
+    /// Drops all but the first `count` nodes below the root.
+    pub fn truncate(&mut self, count: usize) {
+        self.tokens.truncate(count + 1);
+        self.parents.truncate(count + 1);
+        self.depths.truncate(count + 1);
+        self.chances.truncate(count + 1);
     }
 
     /// Drops all but the `count` nodes below the root that are likeliest to be accepted,

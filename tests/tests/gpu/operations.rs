@@ -403,6 +403,8 @@ fn levels_of_a_tree_stay_on_the_device() {
         let ops = &*gpu.ops;
         levels::grow_on_the_device(ops, &gpu.name);
         levels::take_the_places_they_are_told(ops, &gpu.name);
+        levels::rank_what_grew(ops, &gpu.name);
+        levels::draw_after_nodes(ops, &gpu.name);
         let found = ops.candidates(&matrix(ops, 12, 3, 40), 4).unwrap();
         let error = ops.frontier(&found, None).unwrap_err().to_string();
         assert!(error.contains("3 rows of 4 candidates"), "{error}");

@@ -31,7 +31,7 @@ impl Text<'_> {
         }
         let all = self.table.len();
         let rows = || self.table.rows(all - count..all);
-        let repeated = self.target.repeat(rows(), &mut self.pool, &TAPS);
+        let repeated = self.target.repeat(rows(), None, &mut self.pool, &TAPS);
         let repeated = self.values(repeated.unwrap());
         let features = self.target.forward(&rows(), &mut self.pool, &TAPS).unwrap();
         let logits = self.target.logits(&features.last).unwrap();

@@ -169,7 +169,7 @@ for (const [what, sampling, uploads] of [
   });
 }
 
-gpuTest('a drafted round is one submit for the draft and one for the verdict, each with one readback', async () => {
+gpuTest('a drafted round is one submit for the draft, one for the verdict, and one readback of both', async () => {
   const runs = await page.evaluate(async () => {
     const { worker, ask: gpu } = await shared;
     const engine = await Eaglet.load(model, { device: 'webgpu', worker, dtype: 'f32', head: heads.eagle3 });
@@ -183,12 +183,19 @@ gpuTest('a drafted round is one submit for the draft and one for the verdict, ea
     await engine.unload();
     return runs;
   });
-  const drafted = runs.map((run) => ({ ...run, readbacks: Math.round(run.readbacks_per_token * run.tokens) })).filter(({ readbacks, rounds }) => readbacks > rounds);
-  assert.ok(drafted.length > 0 && drafted.every(({ readbacks, rounds }) => readbacks <= 2 * rounds), JSON.stringify(runs));
+  const drafted = runs.flatMap((run) => {
+    const drafts = run.tried_by_depth[0] ?? 0;
+    const readbacks = Math.round(run.readbacks_per_token * run.tokens);
+    return drafts > 0 ? [{ ...run, drafts, readbacks, looked: readbacks - run.rounds }] : [];
+  });
+  // Some rounds are looked at after their draft, and read back once more.
+  assert.ok(drafted.some(({ drafts, looked }) => looked < drafts), JSON.stringify(runs));
+  assert.ok(drafted.every(({ drafts, rounds, looked }) => drafts <= rounds && looked <= rounds), JSON.stringify(runs));
   // What is submitted is read back, and the copy is another submit; so are a round's features,
-  // which are taken aside once it is known which. The prompt reads back what it draws, and no
-  // round counts that. Some answers also record the passes that have come often.
-  const others = drafted.map(({ submits, readbacks, rounds }) => submits - 2 * (readbacks + 1) - rounds);
+  // which are taken aside once it is known which; and so is a draft that is not looked at. The
+  // prompt reads back what it draws, and no round counts that. Some answers also record the
+  // passes that have come often.
+  const others = drafted.map(({ submits, readbacks, rounds, drafts, looked }) => submits - 2 * (readbacks + 1) - rounds - (drafts - looked));
   assert.equal(Math.min(...others), 0, JSON.stringify(runs));
 });
 

@@ -9,6 +9,7 @@ use eaglet_core::sample::Die;
 use eaglet_core::sample::die::NOTHING;
 
 use super::largest::largest;
+use super::ranking;
 use nucleus::{Kept, Row, Tally, keep, keep_parts};
 use whole::{Wide, below, minus, share, wide};
 
@@ -60,20 +61,33 @@ impl Cut {
     }
 }
 
-/// Draws a token from each row of `logits`, `[rows, width]`, with dice of [`WORDS`] words:
-/// [`FOUND`] words. A workgroup of `units` a row. What is drawn from a row that is no number
-/// means nothing.
+/// Draws a token from each row of `logits`, `[rows, width]`, with `count` dice of [`WORDS`] words:
+/// [`FOUND`] words. A die is a row's or, where rows were `settled` by the nodes in `ranked`, a
+/// depth's. A workgroup of `units` a row. What is drawn from a row that is no number means
+/// nothing.
+#[allow(clippy::too_many_arguments)] // A kernel's are its bindings.
 #[cube(launch_unchecked)]
 pub fn draw(
     logits: &[f32],
     dice: &[u32],
+    ranked: &[f32],
     found: &mut [u32],
     width: usize,
+    count: usize,
     levels: usize,
     #[comptime] cut: Cut,
+    #[comptime] settled: bool,
     #[comptime] units: usize,
 ) {
-    let die = CUBE_POS * WORDS;
+    let mut die = CUBE_POS;
+    if comptime!(settled) {
+        die = 0usize;
+        if CUBE_POS > 0 {
+            let depth = ranked[(CUBE_POS - 1) * ranking::WORDS + 3];
+            die = usize::cast_from(depth).min(count - 1);
+        }
+    }
+    let die = die * WORDS;
     let best = largest(logits, CUBE_POS * width, width, units);
     let row = Row {
         start: CUBE_POS * width,

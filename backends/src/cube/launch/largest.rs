@@ -17,6 +17,12 @@ use crate::cube::tensors::{Kind, arg};
 
 impl<K: Kind> CubeOps<K> {
     pub(in crate::cube) async fn run_argmax(&self, logits: &Tensor<2>) -> Result<Vec<Option<u32>>> {
+        let words = self.words(self.find_largest(logits)?).await?;
+        Ok(largest_of(&words).collect())
+    }
+
+    /// Three words a row, for [`likeliest`].
+    fn find_largest(&self, logits: &Tensor<2>) -> Result<Handle> {
         let [rows, width] = logits.dims();
         let logits = self.buffer(logits)?;
         let found = self.gpu.reserve(rows * 3 * 4)?;
@@ -34,9 +40,7 @@ impl<K: Kind> CubeOps<K> {
                 units as usize,
             );
         }
-        let words = self.words(found).await?;
-        let found = words.as_chunks().0.iter();
-        Ok(found.map(|&found| likeliest(found)).collect())
+        Ok(found)
     }
 
     pub(in crate::cube) fn staged_dice(&self, dice: &Dice) -> Result<Arc<Handle>> {
@@ -52,13 +56,46 @@ impl<K: Kind> CubeOps<K> {
         dice: &Dice,
     ) -> Result<Vec<Option<Pick>>> {
         dice.check(logits)?;
+        let words = self.words(self.draw_tokens(logits, dice, None)?).await?;
+        Ok(drawn_of(&words).collect())
+    }
+
+    pub(in crate::cube) async fn run_draw_settled(
+        &self,
+        logits: &Tensor<2>,
+        dice: Option<&Dice>,
+        ranked: &Tensor<2>,
+    ) -> Result<(Vec<Option<Pick>>, Vec<f32>)> {
+        let found = match dice {
+            Some(dice) => self.draw_tokens(logits, dice, Some(ranked))?,
+            None => self.find_largest(logits)?,
+        };
+        let nodes = self.buffer(ranked)?.handle;
+        let [found, nodes] = self.words_of([found, nodes]).await?;
+        let likeliest = |best| Pick { best, drawn: best };
+        let picks = match dice {
+            Some(_) => drawn_of(&found).collect(),
+            None => largest_of(&found).map(|id| id.map(likeliest)).collect(),
+        };
+        Ok((picks, nodes.into_iter().map(f32::from_bits).collect()))
+    }
+
+    /// [`FOUND`] words a row. The dice are the rows' or, where they are those of `ranked` nodes,
+    /// each depth's.
+    fn draw_tokens(
+        &self,
+        logits: &Tensor<2>,
+        dice: &Dice,
+        ranked: Option<&Tensor<2>>,
+    ) -> Result<Handle> {
         let [rows, width] = logits.dims();
         let logits = self.buffer(logits)?;
+        let ranked = ranked.map(|ranked| self.buffer(ranked)).transpose()?;
         let staged = self.staged_dice(dice)?;
         let found = self.gpu.reserve(rows * FOUND * 4)?;
         let units = self.gpu.limits.units;
         self.gpu.count_dispatches(1);
-        // SAFETY: a workgroup and a die a row; `FOUND` words of `found` each.
+        // SAFETY: a workgroup and a die a row, or a depth; `FOUND` words of `found` each.
         unsafe {
             draw::draw::launch_unchecked::<K::Runtime>(
                 &self.gpu.client,
@@ -66,18 +103,17 @@ impl<K: Kind> CubeOps<K> {
                 CubeDim::new_1d(units),
                 arg(&logits),
                 whole(&staged, 4),
+                arg(ranked.as_ref().unwrap_or(&logits)),
                 whole(&found, 4),
                 width,
+                dice.rows().len(),
                 draw::levels(width, units as usize),
                 Cut::of(dice.rows(), width),
+                ranked.is_some(),
                 units as usize,
             );
         }
-        let words = self.words(found).await?;
-        let pick = |&[at, value, nan, drawn]: &[u32; FOUND]| {
-            likeliest([at, value, nan]).map(|best| Pick { best, drawn })
-        };
-        Ok(words.as_chunks().0.iter().map(pick).collect())
+        Ok(found)
     }
 
     pub(in crate::cube) fn run_candidates(
@@ -106,6 +142,19 @@ impl<K: Kind> CubeOps<K> {
         }
         Ok(K::wrap(found))
     }
+}
+
+/// What [`largest`] left of each row.
+fn largest_of(words: &[u32]) -> impl Iterator<Item = Option<u32>> {
+    words.as_chunks().0.iter().map(|&found| likeliest(found))
+}
+
+/// What [`draw`] left of each row.
+fn drawn_of(words: &[u32]) -> impl Iterator<Item = Option<Pick>> {
+    let rows = words.as_chunks().0.iter();
+    rows.map(|&[at, value, nan, drawn]: &[u32; FOUND]| {
+        likeliest([at, value, nan]).map(|best| Pick { best, drawn })
+    })
 }
 
 /// The index of a largest logit that is a number.

@@ -6,6 +6,7 @@ mod largest;
 mod levels;
 mod linear;
 mod place;
+mod ranking;
 #[cfg(feature = "cuda")]
 mod tensor_cores;
 
@@ -58,7 +59,13 @@ impl<K: Kind> CubeOps<K> {
     }
 
     async fn words(&self, handle: Handle) -> Result<Vec<u32>> {
-        let bytes = self.gpu.read(handle).await?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        let [words] = self.words_of([handle]).await?;
+        Ok(words)
+    }
+
+    /// The words of several buffers. One readback.
+    async fn words_of<const N: usize>(&self, handles: [Handle; N]) -> Result<[Vec<u32>; N]> {
+        let all = self.gpu.read(handles).await?;
+        Ok(all.map(|bytes| bytemuck::pod_collect_to_vec(&bytes)))
     }
 }

@@ -143,6 +143,8 @@ fn rest(on: &On<'_>) {
         };
         let dice = Dice::new(vec![die; 3]);
         pollster::block_on(on.0.draw(&logits, &dice)).unwrap();
+        let ranked = on.0.rank(&on.matrix(26, 1, 6), None).unwrap();
+        pollster::block_on(on.0.draw_settled(&logits, Some(&dice), &ranked)).unwrap();
     }
     let found = on.0.candidates(&logits, 5).unwrap();
     levels(on, &found, &logits);
@@ -175,6 +177,9 @@ fn levels(on: &On<'_>, found: &Tensor<2>, ids: &Tensor<2>) {
         let chosen = on.0.frontier(found, Some(&chosen)).unwrap();
         let features = on.0.descend(&above, &chosen, ids, &mut placed(5, 2));
         read(on, features.unwrap()).unwrap();
+        let ranked = on.0.rank(&first, ids).unwrap();
+        on.0.settle(&ranked, &mut placed(5, 2)).unwrap();
+        read(on, ranked).unwrap();
     }
 }
 

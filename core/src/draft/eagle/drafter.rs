@@ -14,10 +14,10 @@ use super::promise::Promise;
 use super::waiting::{self, Waiting};
 use crate::cache::{KvPool, Table};
 use crate::draft::fill::fill;
-use crate::draft::{Budget, Candidates, Drafter, Drawn, Observation, Shaping};
+use crate::draft::{Budget, Candidates, Drafter, Drawn, Observation, Shaping, Unseen};
 use crate::error::Result;
 use crate::model::Transformer;
-use crate::ops::{Async, Ops, Rows};
+use crate::ops::{Async, Ops, Rows, ranking};
 use crate::sample::Sampling;
 use crate::tree::Tree;
 
@@ -41,6 +41,8 @@ pub struct Eagle {
     pub(super) looks: bool,
     /// How deep trees are worth being where it is not.
     pub(super) promise: Promise,
+    /// The tree that was proposed unseen: children of a node, and levels.
+    unseen: Option<(usize, usize)>,
 }
 
 impl Eagle {
@@ -78,6 +80,7 @@ impl Eagle {
             passes: 0,
             looks,
             promise: Promise::default(),
+            unseen: None,
         })
     }
 
@@ -215,7 +218,7 @@ impl Eagle {
             return Ok(Tree::new(root));
         }
         if let Some(plan) = self.plan(budget) {
-            return self.plant_queued(&plan, context, budget).await;
+            return self.read_queued(&plan, context, budget).await;
         }
         let mut level = Grown::new(self.extend(context)?);
         let tree = self.plant(root, budget, &mut level).await;
@@ -270,6 +273,35 @@ impl Drafter for Eagle {
         budget: Budget,
     ) -> Pin<Box<dyn Future<Output = Result<Tree>> + 'a>> {
         Box::pin(self.draft(context, budget))
+    }
+
+    fn propose_unseen(&mut self, context: &[u32], budget: Budget) -> Result<Option<Unseen>> {
+        let Shaping::Dynamic(growth) = self.shaping else {
+            return Ok(None);
+        };
+        if budget.depth == 0 || !self.is_due(context, budget)? {
+            return Ok(None);
+        }
+        let Some(plan) = self.plan(budget) else {
+            return Ok(None);
+        };
+        let depth = plan.depth();
+        let ranked = self.queue(&plan, context)?;
+        self.unseen = Some((growth.top_k, depth));
+        let there = ranking::candidates(growth.top_k, depth);
+        Ok(Some(Unseen {
+            ranked,
+            nodes: growth.within(budget).nodes.min(there),
+            depth,
+        }))
+    }
+
+    fn see(&mut self, tree: Option<&Tree>) {
+        match (self.unseen.take(), tree) {
+            (Some((width, depth)), Some(tree)) => self.promise.record_ranked(tree, width, depth),
+            // What it was recorded with may be what failed.
+            _ => drop(self.cache.take_recorded()),
+        }
     }
 
     fn sample<'a>(

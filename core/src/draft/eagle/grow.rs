@@ -7,6 +7,7 @@
 use crate::draft::{Candidates, Growth};
 use crate::error::Result;
 use crate::ops::levels::score;
+use crate::ops::ranking::HOPELESS;
 use crate::tree::Tree;
 
 /// Grows a tree. `first` are the root's candidates; `expand` gives those of each node of
@@ -38,7 +39,9 @@ pub(super) async fn grow(
             level.extend(add(&mut tree, &mut scores, node, candidates));
         }
     }
-    let all: Vec<usize> = (1..tree.len()).collect();
+    // A candidate whose chance is no number is none.
+    let hopes = (1..tree.len()).filter(|&node| scores[node] > HOPELESS);
+    let all: Vec<usize> = hopes.collect();
     let mut keep = vec![false; tree.len()];
     for node in most_likely(&all, &scores, growth.nodes) {
         keep[node] = true;

@@ -59,8 +59,18 @@ impl Promise {
         }
     }
 
+    /// Takes note of a tree whose nodes come likeliest first: of each level but the last of
+    /// `depth`, the first `width` were expanded.
+    pub fn record_ranked(&mut self, tree: &Tree, width: usize, depth: usize) {
+        for level in 1..depth {
+            let nodes = (1..tree.len()).filter(|&node| tree.depth(node) == level);
+            let expanded = nodes.take(width);
+            self.record(level, expanded.map(|node| reach(tree, node)).sum());
+        }
+    }
+
     /// Takes note of a level of a tree.
-    pub fn record(&mut self, level: usize, mass: f32) {
+    fn record(&mut self, level: usize, mass: f32) {
         if !mass.is_finite() {
             return;
         }
@@ -74,7 +84,7 @@ impl Promise {
 }
 
 /// The chance of a node, its ancestors' included.
-pub(super) fn reach(tree: &Tree, node: usize) -> f32 {
+fn reach(tree: &Tree, node: usize) -> f32 {
     tree.path(node)
         .into_iter()
         .map(|node| tree.chance(node))
@@ -108,6 +118,22 @@ mod tests {
         promise.record(1, f32::NAN);
         promise.record(9, 1.0);
         assert_eq!(promise.depth(0.7, 6), 2);
+    }
+
+    #[test]
+    fn levels_of_a_ranked_tree_are_worth_what_was_expanded_of_them() {
+        let mut tree = Tree::new(9);
+        let first = tree.add(0, 1, 0.5);
+        tree.add(first, 4, 0.8);
+        tree.add(0, 2, 0.25);
+        tree.add(0, 3, 0.1);
+        let mut promise = Promise::default();
+        promise.record_ranked(&tree, 2, 4);
+        assert_eq!(
+            promise.masses,
+            [0.75, 0.4, 0.0],
+            "and a level without nodes nothing"
+        );
     }
 
     #[test]

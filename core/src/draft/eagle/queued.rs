@@ -2,22 +2,19 @@
 //! found is read back at the end.
 //!
 //! In a tree of a fixed shape it is settled before any token is known which candidate becomes
-//! which node. A tree that grows chooses on the device; the host goes over its choices
-//! afterwards, as if it had made them.
-
-use std::collections::HashMap;
+//! which node. A tree that grows chooses on the device, and so that the target can verify it
+//! before the host has seen it.
 
 use burn::tensor::Tensor;
 
 use super::Head;
 use super::drafter::{Eagle, chunks};
-use super::grow::grow;
-use super::promise::reach;
 use super::waiting::{Taken, extend};
 use crate::draft::fill::fill;
 use crate::draft::{Budget, Candidates, Growth, Shaping};
 use crate::error::Result;
-use crate::ops::{KvLayer, Level, Ops, Rows, WIDEST};
+use crate::ops::ranking::{RANKED, nodes};
+use crate::ops::{KvLayer, Level, Ops, Rows, take_up};
 use crate::tree::{Shape, Tree};
 
 /// What is known of a tree before it is drafted.
@@ -45,6 +42,13 @@ struct Expanded {
     places: Option<Vec<u32>>,
 }
 
+impl Plan {
+    /// Levels of the tree.
+    pub fn depth(&self) -> usize {
+        self.levels.len() + 1
+    }
+}
+
 impl Eagle {
     /// How the next tree is drafted; nothing where the host looks at each level.
     pub(super) fn plan(&mut self, mut budget: Budget) -> Option<Plan> {
@@ -55,59 +59,71 @@ impl Eagle {
             budget.depth = self.promise.depth(budget.price, budget.depth);
         }
         let tokens = self.head.ids().map_or(self.vocab, |ids| ids.len());
-        match (self.shaping.fixed(budget), &self.shaping) {
-            (Some(shape), _) => Some(in_shape(shape, budget, tokens)),
-            (None, Shaping::Dynamic(growth)) if growth.top_k <= tokens.min(WIDEST) => {
-                let growth = growth.within(budget);
-                let level = |_| Expanded {
-                    rows: growth.top_k,
-                    places: None,
-                };
-                Some(Plan {
-                    width: growth.top_k,
-                    levels: (1..growth.depth).map(level).collect(),
-                    shaping: Planned::Growth(growth),
-                })
-            }
-            _ => None,
-        }
+        let growth = match &self.shaping {
+            Shaping::Static(shape) => return Some(in_shape(shape.clone(), budget, tokens)),
+            Shaping::Dynamic(growth) => growth.within(budget),
+        };
+        let level = |_| Expanded {
+            rows: growth.top_k,
+            places: None,
+        };
+        growth.is_rankable(tokens).then(|| Plan {
+            width: growth.top_k,
+            levels: (1..growth.depth).map(level).collect(),
+            shaping: Planned::Growth(growth),
+        })
     }
 
     /// Drafts below the last token. One readback.
-    pub(super) async fn plant_queued(
+    pub(super) async fn read_queued(
         &mut self,
         plan: &Plan,
         context: &[u32],
         budget: Budget,
     ) -> Result<Tree> {
-        let first = self.pairs.len();
-        let mut borrowed = Vec::new();
-        let found = self.queue(plan, context, &mut borrowed);
-        if found.is_err() {
-            self.unpair(first);
-        }
-        self.cache.release(borrowed.into_iter());
-        let read = self.ops.read_candidates(found?).await;
+        let found = self.queue(plan, context)?;
+        let width = found.dims()[1];
+        let read = self.ops.read(found).await;
         if read.is_err() {
             self.cache.take_recorded(); // It may be what failed.
         }
-        let found = read?;
+        let values = read?;
         let root = context.last().copied().unwrap_or_default();
         match &plan.shaping {
             Planned::Shape { shape, order } => {
+                let found = take_up(&values, width);
                 // All that there is was worth its price.
                 let whole = Budget::new(budget.nodes, budget.depth);
                 let tree = self.filled(shape, order, found, root, whole).await?;
                 self.promise.record_all(&tree);
                 Ok(tree)
             }
-            Planned::Growth(growth) => self.grown(*growth, found, root).await,
+            Planned::Growth(growth) => {
+                let mut tree = Tree::ranked(root, nodes(&values), RANKED);
+                self.promise
+                    .record_ranked(&tree, growth.top_k, growth.depth);
+                tree.truncate(growth.nodes);
+                Ok(tree)
+            }
         }
     }
 
-    /// Queues the passes over what waits and over all levels. Returns all that is found, as
-    /// [`go_down`] does.
-    fn queue(
+    /// Queues a tree. Returns what is known of it: of a shape's the candidates of all nodes that
+    /// are expanded, of one that grows its nodes by rank. The slots that it borrows are free
+    /// again: whoever takes them next is queued behind it.
+    pub(super) fn queue(&mut self, plan: &Plan, context: &[u32]) -> Result<Tensor<2>> {
+        let first = self.pairs.len();
+        let mut borrowed = Vec::new();
+        let found = self.queue_in(plan, context, &mut borrowed);
+        if found.is_err() {
+            self.unpair(first);
+        }
+        self.cache.release(borrowed.into_iter());
+        found
+    }
+
+    /// Queues the passes over what waits and over all levels.
+    fn queue_in(
         &mut self,
         plan: &Plan,
         context: &[u32],
@@ -145,7 +161,10 @@ impl Eagle {
             let (chunks, levels) = rows.split_at_mut(parts);
             let first = extend((features, raw), head, &*self.ops, chunks, layer)?;
             let all = go_down(head, &*self.ops, plan.width, first, places, levels, layer)?;
-            Ok(vec![all])
+            Ok(vec![match plan.shaping {
+                Planned::Shape { .. } => all,
+                Planned::Growth(_) => self.ops.rank(&all, head.ids().map(|ids| ids.tensor()))?,
+            }])
         };
         let found = match raw {
             true => self
@@ -181,39 +200,6 @@ impl Eagle {
             Ok(places.iter().map(|&place| of(place)).collect())
         })
         .await
-    }
-
-    /// The tree that grew: the host's growth, with the device's candidates.
-    async fn grown(&mut self, growth: Growth, found: Vec<Candidates>, root: u32) -> Result<Tree> {
-        let mut promise = std::mem::take(&mut self.promise);
-        let mut found = found.into_iter();
-        let mut above = self.named(found.by_ref().take(1).collect());
-        let first = above[0].clone();
-        // The row of each node that was expanded, in its level.
-        let mut rows = HashMap::from([(0, 0)]);
-        let expand = async |tree: &Tree, frontier: &[usize]| {
-            let mass = frontier.iter().map(|&node| reach(tree, node)).sum();
-            promise.record(tree.depth(frontier[0]), mass);
-            let chosen = found.next().unwrap_or_default();
-            let level = self.named(found.by_ref().take(growth.top_k).collect());
-            let row = |&node: &usize| {
-                let parent = *rows.get(&tree.parent(node))?;
-                let mut ranks = above[parent].iter();
-                let rank = ranks.position(|&(token, _)| token == tree.token(node))?;
-                let place = (parent * growth.top_k + rank) as u32;
-                chosen.iter().position(|&(chosen, _)| chosen == place)
-            };
-            let known: Vec<_> = frontier.iter().map(row).collect();
-            let of = |row: &Option<usize>| row.map(|row| level[row].clone()).unwrap_or_default();
-            let candidates = known.iter().map(of).collect();
-            let known = frontier.iter().zip(&known);
-            rows.extend(known.filter_map(|(&node, row)| Some((node, (*row)?))));
-            above = level;
-            Ok(candidates)
-        };
-        let tree = grow(root, first, growth, 0.0, expand).await;
-        self.promise = promise;
-        tree
     }
 }
 

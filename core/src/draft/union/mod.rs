@@ -13,7 +13,7 @@ use std::pin::Pin;
 
 use self::asking::{Asking, Situation, followed};
 use self::rates::{Rates, View};
-use super::{Budget, Drafter, Ngram, NgramOptions, Observation};
+use super::{Budget, Drafter, Ngram, NgramOptions, Observation, Unseen};
 use crate::error::Result;
 use crate::tree::Tree;
 
@@ -23,8 +23,23 @@ pub struct Union {
     ngram: Ngram,
     rates: Rates,
     asking: Asking,
+    /// This round, until there is a tree.
+    begun: Option<Begun>,
     /// The last round, until the text shows what became of it.
     pending: Option<Pending>,
+}
+
+/// A round whose tree is to come.
+struct Begun {
+    /// Tokens of the context.
+    at: usize,
+    matched: usize,
+    /// What the context repeats.
+    repeated: Tree,
+    situation: Situation,
+    asks: bool,
+    /// Of a pass, in tokens.
+    cost: f32,
 }
 
 /// A round whose outcome is to come.
@@ -60,40 +75,64 @@ impl Union {
             ngram: Ngram(options),
             rates: Rates::default(),
             asking: Asking::default(),
+            begun: None,
             pending: None,
         }
     }
 
-    async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
+    /// What a round begins with: once, however often it is asked for a tree.
+    fn begin(&mut self, context: &[u32], budget: Budget) -> Begun {
+        let begun = self.begun.take();
+        if let Some(begun) = begun.filter(|begun| begun.at == context.len()) {
+            return begun;
+        }
         if let Some(pending) = self.pending.take() {
             self.learn(&pending, context);
         }
         let (matched, repeated) = self.ngram.lookup(context, budget);
         let first = (repeated.len() > 1).then(|| self.rates.estimate(matched, View::Silent));
         let situation = Situation::of(first);
-        let asks = budget.nodes > 0 && self.asking.asks(situation);
-        let room = match asks {
+        Begun {
+            at: context.len(),
+            matched,
+            repeated,
+            situation,
+            asks: budget.nodes > 0 && self.asking.asks(situation),
+            cost: budget.cost,
+        }
+    }
+
+    async fn draft(&mut self, context: &[u32], budget: Budget) -> Result<Tree> {
+        let begun = self.begin(context, budget);
+        let room = match begun.asks {
             true => budget,
             false => Budget { nodes: 0, ..budget },
         };
         let mut tree = self.inner.propose(context, room).await?;
-        let asked = asks.then(|| Asked {
-            situation,
-            tree: tree.clone(),
-            paid: budget.cost * self.inner.passes().unwrap_or(0) as f32,
-        });
-        let views = self.graft(&mut tree, matched, &repeated);
+        let said = tree.clone();
+        let views = self.graft(&mut tree, begun.matched, &begun.repeated);
         tree.keep_likeliest(budget.nodes);
+        self.wait(begun, said, views);
+        Ok(tree)
+    }
+
+    /// Waits for what becomes of a round, in which the drafter said something and thought
+    /// something of what is repeated.
+    fn wait(&mut self, begun: Begun, said: Tree, views: Vec<View>) {
+        let asked = begun.asks.then(|| Asked {
+            situation: begun.situation,
+            tree: said,
+            paid: begun.cost * self.inner.passes().unwrap_or(0) as f32,
+        });
         self.pending = Some(Pending {
-            at: context.len(),
+            at: begun.at,
             lookup: Lookup {
-                matched,
-                tree: repeated,
+                matched: begun.matched,
+                tree: begun.repeated,
                 views,
             },
             asked,
         });
-        Ok(tree)
     }
 
     /// Adds what is repeated to the drafter's tree. Returns what that says of each node.
@@ -140,6 +179,24 @@ impl Drafter for Union {
         Box::pin(self.draft(context, budget))
     }
 
+    /// Where nothing is repeated, the drafter's.
+    fn propose_unseen(&mut self, context: &[u32], budget: Budget) -> Result<Option<Unseen>> {
+        let begun = self.begin(context, budget);
+        let unseen = match begun.asks && begun.repeated.len() == 1 {
+            true => self.inner.propose_unseen(context, budget),
+            false => Ok(None),
+        };
+        self.begun = Some(begun);
+        unseen
+    }
+
+    fn see(&mut self, tree: Option<&Tree>) {
+        self.inner.see(tree);
+        if let (Some(begun), Some(tree)) = (self.begun.take(), tree) {
+            self.wait(begun, tree.clone(), vec![View::Silent]);
+        }
+    }
+
     fn passes(&self) -> Option<usize> {
         self.inner.passes()
     }
@@ -161,7 +218,7 @@ impl Drafter for Union {
     }
 
     fn truncate(&mut self, len: usize) -> usize {
-        self.pending = None;
+        (self.begun, self.pending) = (None, None);
         self.asking.wake();
         self.inner.truncate(len)
     }
