@@ -2,14 +2,11 @@
 //! verify them are made of.
 
 use cubecl::prelude::*;
-use eaglet_core::ops::ranking::{HOPELESS, RANKED};
+use eaglet_core::ops::ranking::{HOPELESS, RANKED, WIDTH};
 
 use super::largest::before;
 use super::levels::score;
 use super::rows::{FIELDS, PATH, POSITION, PREFIX, SLOT, TOKEN};
-
-/// Words of a node: its token or -1, its parent, its log-probability and its depth.
-pub const WORDS: usize = 4;
 
 /// Sizes of a launch of [`rank`].
 #[derive(Clone, Copy, Debug, CubeType, CubeLaunch)]
@@ -70,7 +67,7 @@ fn ahead(scores: &Shared<[f32]>, items: usize, item: usize) -> u32 {
     better
 }
 
-/// Puts candidates, pairs in `grown`, in the place of their rank in `ranked`, [`WORDS`] each. An
+/// Puts candidates, pairs in `grown`, in the place of their rank in `ranked`, [`WIDTH`] each. An
 /// invocation a candidate; each workgroup of `units` scores all of them, `most` at most.
 #[cube(launch_unchecked)]
 pub fn rank(
@@ -101,7 +98,7 @@ pub fn rank(
         there = scores[item] > HOPELESS;
     }
     if rank < comptime!(RANKED as u32) {
-        let to = rank as usize * WORDS;
+        let to = rank as usize * WIDTH;
         ranked[to] = f32::new(-1.0);
         ranked[to + 1] = f32::new(0.0);
         ranked[to + 2] = f32::new(0.0);
@@ -137,7 +134,7 @@ pub fn settle(ranked: &[f32], rows: &mut [u32], nodes: usize) {
         terminate!();
     }
     let row = ABSOLUTE_POS + 1;
-    let node = ABSOLUTE_POS * WORDS;
+    let node = ABSOLUTE_POS * WIDTH;
     let mut token = 0u32;
     let mut depth = 1u32;
     if ranked[node] >= 0.0 {
@@ -154,8 +151,8 @@ pub fn settle(ranked: &[f32], rows: &mut [u32], nodes: usize) {
     let mut at = row;
     for step in 0..depth as usize {
         rows[path + depth as usize - step] = rows[at * FIELDS + SLOT];
-        if ranked[(at - 1) * WORDS] >= 0.0 {
-            at = usize::cast_from(ranked[(at - 1) * WORDS + 1]).max(1);
+        if ranked[(at - 1) * WIDTH] >= 0.0 {
+            at = usize::cast_from(ranked[(at - 1) * WIDTH + 1]).max(1);
         }
     }
     rows[path] = rows[SLOT];

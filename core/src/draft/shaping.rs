@@ -2,7 +2,7 @@
 
 use super::Budget;
 use crate::ops::WIDEST;
-use crate::ops::ranking::{self, RANKED};
+use crate::ops::ranking::{MOST, RANKED};
 use crate::tree::Shape;
 
 /// Candidates for a child: (token, log-probability), most likely first.
@@ -35,9 +35,11 @@ impl Default for Growth {
 impl Growth {
     /// What of it a round has room for.
     pub(super) fn within(self, budget: Budget) -> Self {
+        let nodes = self.nodes.min(budget.nodes);
         Self {
-            depth: self.depth.min(budget.depth),
-            nodes: self.nodes.min(budget.nodes),
+            // What is deeper than there are nodes is never kept.
+            depth: self.depth.min(budget.depth).min(nodes),
+            nodes,
             ..self
         }
     }
@@ -53,7 +55,13 @@ impl Growth {
         (1..=tokens.min(WIDEST)).contains(&top_k)
             && (1..=RANKED).contains(&nodes)
             && depth > 0
-            && ranking::candidates(top_k, depth) <= ranking::MOST
+            && depth <= self.rankable_depth()
+    }
+
+    /// The deepest tree of so many children a node that a device can rank.
+    pub(super) fn rankable_depth(self) -> usize {
+        let level = self.top_k.saturating_mul(self.top_k).max(1);
+        1 + MOST.saturating_sub(self.top_k) / level
     }
 }
 
@@ -85,5 +93,53 @@ impl From<Growth> for Shaping {
 impl From<Shape> for Shaping {
     fn from(shape: Shape) -> Self {
         Self::Static(shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::ranking::candidates;
+
+    #[test]
+    fn a_tree_is_no_deeper_than_it_has_nodes() {
+        let growth = Growth {
+            top_k: 1,
+            depth: 3000,
+            nodes: 5,
+        };
+        assert_eq!(growth.within(Budget::new(9, 9)).depth, 5);
+        assert_eq!(growth.within(Budget::new(0, 9)).depth, 0);
+        assert!(growth.within(Budget::new(9, 9)).is_rankable(100));
+    }
+
+    #[test]
+    fn a_device_ranks_trees_of_so_many_candidates() {
+        for top_k in [1, 2, 10, 32] {
+            let growth = |depth| Growth {
+                top_k,
+                depth,
+                nodes: 128,
+            };
+            let deepest = growth(0).rankable_depth();
+            assert!(candidates(top_k, deepest) <= MOST && growth(deepest).is_rankable(100));
+            assert!(candidates(top_k, deepest + 1) > MOST && !growth(deepest + 1).is_rankable(100));
+        }
+        let odd = |top_k, depth, nodes| Growth {
+            top_k,
+            depth,
+            nodes,
+        };
+        for growth in [
+            odd(0, 3, 3),
+            odd(3, 0, 3),
+            odd(3, 3, 0),
+            odd(33, 1, 9),
+            odd(usize::MAX, 2, 9),
+            odd(3, 3, 129),
+        ] {
+            assert!(!growth.is_rankable(100), "{growth:?}");
+        }
+        assert!(!odd(4, 2, 9).is_rankable(3), "fewer tokens than children");
     }
 }

@@ -65,11 +65,10 @@ impl Session {
     /// The device failed.
     pub(super) async fn draws(&self, logits: Tensor<2>, asked: Asked) -> Result<Draws> {
         let ops = self.target.ops();
-        let likeliest = |best| Pick { best, drawn: best };
         Ok(match asked {
             Asked::Likeliest => {
                 let ids = ops.argmax(&logits).await?.into_iter();
-                Draws::Ids(ids.map(|id| id.map(likeliest)).collect())
+                Draws::Ids(ids.map(|id| id.map(Pick::likeliest)).collect())
             }
             Asked::Drawn(dice) => Draws::Ids(ops.draw(&logits, &dice).await?),
             Asked::Logits => Draws::Logits(ops.read(logits).await?, self.target.config().vocab),

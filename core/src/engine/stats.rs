@@ -30,7 +30,7 @@ pub struct Stats {
     /// Of that, time spent proposing. Where a round waits for the device only once, a draft is
     /// queued and not waited for: its passes count as time of `verify`.
     pub draft: Duration,
-    /// Of that, time in the target's forward pass, logits and readback included.
+    /// Of that, time until the verdict: the target's forward pass, logits and readback included.
     pub verify: Duration,
     /// What all rounds asked of the device.
     pub asked: Counters,

@@ -2,7 +2,8 @@
 //! host sees any of it.
 //!
 //! The nodes go from the head to the target by rank, so that all that has to be said beforehand
-//! is how many of them (`foresight.rs`). Above all it takes a device that draws tokens itself.
+//! is how many of them (`foresight.rs`). It takes a device that draws tokens itself: a host draws
+//! from what it has read back.
 
 use web_time::Instant;
 
@@ -10,6 +11,7 @@ use super::draws::{Asked, Draws};
 use super::round::{Judged, Share};
 use super::sequence::Sequence;
 use super::session::Session;
+use super::sizing::Sizing;
 use super::watch::Watch;
 use crate::draft::{Drawn, Unseen};
 use crate::error::Result;
@@ -46,13 +48,14 @@ impl Session {
             }
         };
         let time = start.elapsed();
-        // What the target's part of it was, as draft and verification were foretold.
+        // A head that took in a prompt, or what was said during a rest, is no measure.
+        let first = self.sequences[index].stats.rounds == 0;
         let foretold = self.costs.estimate(slots.len());
-        let part = match foretold > 0.0 {
-            true => foretold / (foretold + drafting),
-            false => 1.0,
-        };
-        self.costs.record(slots.len(), time.mul_f64(part));
+        if !first && passes <= unseen.depth && foretold > 0.0 {
+            // The target's part of it, as draft and verification were foretold.
+            let part = foretold / (foretold + drafting);
+            self.costs.record(slots.len(), time.mul_f64(part));
+        }
         let share = Share {
             sequence: index,
             tree,
@@ -90,7 +93,7 @@ impl Session {
             return None;
         }
         let sequence = &mut self.sequences[index];
-        if sequence.options.is_sized() {
+        if sequence.options.sizing != Sizing::Fixed {
             // What passes of both take has to be known before anything is foretold.
             let known = self.costs.is_known(1) && self.worth.pass() > 0.0;
             if !known || sequence.foresight.is_look_due() {

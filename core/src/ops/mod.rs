@@ -306,7 +306,7 @@ pub trait Ops: Send + Sync {
     }
 
     /// The likeliest nodes of a tree that grew, of all its levels, each after its parent:
-    /// `[RANKED, 4]`, as [`ranking::Node`] explains. `grown` is all that was found, as the
+    /// `[RANKED, WIDTH]`, as [`ranking::Node`] explains. `grown` is all that was found, as the
     /// module [`ranking`] puts it, [`ranking::MOST`] candidates at most; `ids` as in
     /// [`Ops::descend`].
     fn rank(&self, grown: &Tensor<2>, ids: Option<&Tensor<2>>) -> Result<Tensor<2>> {
@@ -316,8 +316,8 @@ pub trait Ops: Send + Sync {
     /// Makes `rows`, a root's and those of nodes below it, of what [`Ops::rank`] found: row n
     /// becomes the n-th node. Its row was added with its slot, which ends its path, and with a
     /// path at least as long as any node's; the device gives it its token, its position and the
-    /// slots of its ancestors, and the host need not know. A row for which there is no node
-    /// means nothing.
+    /// slots of its ancestors, and the host need not know. To do it twice is to do it once. A row
+    /// for which there is no node means nothing.
     fn settle(&self, ranked: &Tensor<2>, rows: &mut Rows<'_>) -> Result<()> {
         reference::settle(ranked, rows)
     }

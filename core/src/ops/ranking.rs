@@ -11,6 +11,8 @@ use super::levels::score;
 
 /// Nodes that [`Ops::rank`](super::Ops::rank) tells.
 pub const RANKED: usize = 128;
+/// Values of a node.
+pub const WIDTH: usize = 4;
 /// The most candidates among which it finds them: kernels keep the scores of all in a
 /// workgroup's own memory.
 pub const MOST: usize = 3072;
@@ -18,7 +20,7 @@ pub const MOST: usize = 3072;
 /// is no number, or it was found after a row that stands for nothing.
 pub const HOPELESS: f32 = -3.3e38;
 
-/// A node as [`Ops::rank`](super::Ops::rank) tells it, in four values; the first is -1 where there
+/// A node as [`Ops::rank`](super::Ops::rank) tells it, in [`WIDTH`] values; the first is -1 where there
 /// is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Node {
@@ -33,7 +35,7 @@ pub struct Node {
 }
 
 impl Node {
-    fn of(&[token, parent, log_chance, depth]: &[f32; 4]) -> Option<Self> {
+    fn of(&[token, parent, log_chance, depth]: &[f32; WIDTH]) -> Option<Self> {
         (token >= 0.0).then_some(Self {
             token: token as u32,
             parent: parent as usize,
@@ -156,7 +158,7 @@ mod tests {
     #[test]
     fn the_likeliest_come_first_and_know_their_parents() {
         let ranked = rank(GROWN.as_flattened(), 4, None);
-        assert_eq!(ranked.len(), 4 * RANKED);
+        assert_eq!(ranked.len(), WIDTH * RANKED);
         let found: Vec<_> = nodes(&ranked).collect();
         let node = |token, parent, log_chance, depth| Node {
             token,

@@ -226,7 +226,7 @@ pub(super) fn rank(grown: &Tensor<2>, ids: Option<&Tensor<2>>) -> Result<Tensor<
     let width = grown.dims()[1];
     let ids = ids.map(values);
     let ranked = ranking::rank(&values(grown), width, ids.as_deref());
-    let data = TensorData::new(ranked, [ranking::RANKED, 4]);
+    let data = TensorData::new(ranked, [ranking::RANKED, ranking::WIDTH]);
     Ok(Tensor::from_data(data, &grown.device()))
 }
 
@@ -242,14 +242,18 @@ pub(super) async fn draw_settled<O: Ops + ?Sized>(
     ranked: &Tensor<2>,
 ) -> Result<(Vec<Option<Pick>>, Vec<f32>)> {
     let values = ops.read(ranked.clone()).await?;
-    let likeliest = |best| Pick { best, drawn: best };
     let Some(dice) = dice else {
         let best = ops.argmax(logits).await?.into_iter();
-        return Ok((best.map(|id| id.map(likeliest)).collect(), values));
+        return Ok((best.map(|id| id.map(Pick::likeliest)).collect(), values));
     };
-    let die = |depth: usize| dice.rows().get(depth).copied();
-    let depths = ranking::nodes(&values).map(|node| node.depth);
-    let mut rows: Vec<_> = [0].into_iter().chain(depths).filter_map(die).collect();
-    rows.resize(logits.dims()[0], rows[0]);
+    let depths: Vec<usize> = ranking::nodes(&values).map(|node| node.depth).collect();
+    let die = |row: usize| {
+        let depth = row
+            .checked_sub(1)
+            .and_then(|node| depths.get(node).copied());
+        dice.rows().get(depth.unwrap_or(0)).copied()
+    };
+    // A die that is missing is told by whoever draws.
+    let rows = (0..logits.dims()[0]).filter_map(die).collect();
     Ok((ops.draw(logits, &Dice::new(rows)).await?, values))
 }

@@ -98,6 +98,13 @@ pub struct Pick {
     pub drawn: u32,
 }
 
+impl Pick {
+    /// Where the most likely token is drawn.
+    pub fn likeliest(best: u32) -> Self {
+        Self { best, drawn: best }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,10 +56,14 @@ impl Tree {
         self.tokens.len() - 1
     }
 
-    /// Of nodes that a device ranked, the first `count`: node n is the n-th of them.
+    /// Of nodes that a device ranked, each after its parent, the first `count`: node n is the
+    /// n-th of them.
     pub fn ranked(root: u32, nodes: impl Iterator<Item = Node>, count: usize) -> Self {
         let mut tree = Self::new(root);
         for node in nodes.take(count) {
+            if node.parent >= tree.len() {
+                break; // It is no tree.
+            }
             tree.push(node.parent, node.token, node.log_chance.exp());
         }
         tree

@@ -12,3 +12,4 @@ mod operations;
 mod recordings;
 mod refusals;
 mod training;
+mod unseen;

@@ -5,11 +5,11 @@ mod nucleus;
 mod whole;
 
 use cubecl::prelude::*;
+use eaglet_core::ops::ranking::WIDTH;
 use eaglet_core::sample::Die;
 use eaglet_core::sample::die::NOTHING;
 
 use super::largest::largest;
-use super::ranking;
 use nucleus::{Kept, Row, Tally, keep, keep_parts};
 use whole::{Wide, below, minus, share, wide};
 
@@ -83,7 +83,7 @@ pub fn draw(
     if comptime!(settled) {
         die = 0usize;
         if CUBE_POS > 0 {
-            let depth = ranked[(CUBE_POS - 1) * ranking::WORDS + 3];
+            let depth = ranked[(CUBE_POS - 1) * WIDTH + 3];
             die = usize::cast_from(depth).min(count - 1);
         }
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
-use eaglet_core::error::Result;
+use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::Dice;
 use eaglet_core::sample::Pick;
 
+use super::ranking::check_nodes;
 use super::whole;
 use crate::cube::CubeOps;
 use crate::cube::draw::{self, Cut, FOUND};
@@ -66,16 +67,21 @@ impl<K: Kind> CubeOps<K> {
         dice: Option<&Dice>,
         ranked: &Tensor<2>,
     ) -> Result<(Vec<Option<Pick>>, Vec<f32>)> {
+        check_nodes(ranked, logits.dims()[0].saturating_sub(1))?;
+        if dice.is_some_and(|dice| dice.rows().is_empty()) {
+            return Err(Error::Device("no dice to draw with".into()));
+        }
         let found = match dice {
             Some(dice) => self.draw_tokens(logits, dice, Some(ranked))?,
             None => self.find_largest(logits)?,
         };
         let nodes = self.buffer(ranked)?.handle;
         let [found, nodes] = self.words_of([found, nodes]).await?;
-        let likeliest = |best| Pick { best, drawn: best };
         let picks = match dice {
             Some(_) => drawn_of(&found).collect(),
-            None => largest_of(&found).map(|id| id.map(likeliest)).collect(),
+            None => largest_of(&found)
+                .map(|id| id.map(Pick::likeliest))
+                .collect(),
         };
         Ok((picks, nodes.into_iter().map(f32::from_bits).collect()))
     }

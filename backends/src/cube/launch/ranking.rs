@@ -4,11 +4,11 @@ use burn::tensor::Tensor;
 use cubecl::prelude::*;
 use eaglet_core::error::{Error, Result};
 use eaglet_core::ops::Rows;
-use eaglet_core::ops::ranking::{MOST, RANKED};
+use eaglet_core::ops::ranking::{MOST, RANKED, WIDTH};
 
 use super::whole;
 use crate::cube::CubeOps;
-use crate::cube::ranking::{self, GrownLaunch, WORDS};
+use crate::cube::ranking::{self, GrownLaunch};
 use crate::cube::tensors::{Kind, arg};
 
 impl<K: Kind> CubeOps<K> {
@@ -19,16 +19,16 @@ impl<K: Kind> CubeOps<K> {
     ) -> Result<Tensor<2>> {
         let [rows, width] = grown.dims();
         let k = width / 2;
-        let levels = (rows - 1) / (k + 1);
+        let levels = rows.saturating_sub(1) / (k + 1);
         let items = k + levels * k * k;
-        if rows != 1 + levels * (k + 1) || items > MOST {
+        if k == 0 || rows != 1 + levels * (k + 1) || items > MOST {
             return Err(Error::Device(format!(
                 "{rows} rows of {k} candidates are no tree that grew"
             )));
         }
         let grown = self.buffer(grown)?;
         let map = ids.map(|ids| self.buffer(ids)).transpose()?;
-        let ranked = self.room(RANKED, WORDS)?;
+        let ranked = self.room(RANKED, WIDTH)?;
         let units = self.gpu.limits.units;
         let known = ids.map_or(0, |ids| ids.dims()[1]);
         self.gpu.count_dispatches(1);
@@ -53,11 +53,13 @@ impl<K: Kind> CubeOps<K> {
 
     pub(in crate::cube) fn run_settle(&self, ranked: &Tensor<2>, rows: &Rows<'_>) -> Result<()> {
         let nodes = rows.len().saturating_sub(1);
-        if ranked.dims() != [RANKED, WORDS] || !(1..=RANKED).contains(&nodes) {
-            return Err(Error::Device(format!(
-                "{:?} values are not the nodes of {nodes} rows",
-                ranked.dims()
-            )));
+        check_nodes(ranked, nodes)?;
+        // A path from a root to a node has two slots at least.
+        let mut paths = rows.positions.iter().zip(&rows.prefixes).skip(1);
+        if paths.any(|(position, prefix)| position <= prefix) {
+            return Err(Error::Device(
+                "a row of a node has no room for its path".into(),
+            ));
         }
         let staged = self.staged(rows)?;
         let ranked = self.buffer(ranked)?;
@@ -75,5 +77,16 @@ impl<K: Kind> CubeOps<K> {
             );
         }
         Ok(())
+    }
+}
+
+/// Whether these are ranks, and some for each of so many rows.
+pub(super) fn check_nodes(ranked: &Tensor<2>, rows: usize) -> Result<()> {
+    match ranked.dims() == [RANKED, WIDTH] && rows <= RANKED {
+        true => Ok(()),
+        false => Err(Error::Device(format!(
+            "{:?} values are not the nodes of {rows} rows",
+            ranked.dims()
+        ))),
     }
 }

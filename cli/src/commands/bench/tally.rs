@@ -18,7 +18,7 @@ pub struct Tally {
     pub decode: f64,
     /// Of that, time spent drafting.
     pub draft: f64,
-    /// Of that, time in the target.
+    /// Of that, time until the verdict: see [`Stats::verify`].
     pub verify: f64,
     /// Tokens of prompts that were computed.
     pub prompt_tokens: usize,

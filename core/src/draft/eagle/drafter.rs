@@ -15,7 +15,7 @@ use super::waiting::{self, Waiting};
 use crate::cache::{KvPool, Table};
 use crate::draft::fill::fill;
 use crate::draft::{Budget, Candidates, Drafter, Drawn, Observation, Shaping, Unseen};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Transformer;
 use crate::ops::{Async, Ops, Rows, ranking};
 use crate::sample::Sampling;
@@ -51,7 +51,7 @@ impl Eagle {
     /// (EAGLE-2) or a [`Shape`](crate::tree::Shape) (EAGLE-1).
     ///
     /// # Errors
-    /// The device has not enough memory.
+    /// The device has not enough memory, or trees are beyond counting.
     pub fn new(
         name: &'static str,
         head: impl Into<Rc<dyn Head>>,
@@ -61,11 +61,17 @@ impl Eagle {
         let (head, shaping) = (head.into(), shaping.into());
         let ops = target.ops().clone();
         // The text, and the nodes of one tree that are expanded.
-        let slots = target.context()
-            + match &shaping {
-                Shaping::Dynamic(growth) => (growth.top_k * growth.depth).max(growth.nodes),
-                Shaping::Static(shape) => shape.len(),
-            };
+        let nodes = match &shaping {
+            Shaping::Dynamic(growth) => {
+                let depth = growth.depth.min(growth.nodes);
+                growth.top_k.saturating_mul(depth).max(growth.nodes)
+            }
+            Shaping::Static(shape) => shape.len(),
+        };
+        let slots = target.context().checked_add(nodes);
+        let slots = slots.filter(|&slots| slots < u32::MAX as usize);
+        let slots = slots
+            .ok_or_else(|| Error::Invalid(format!("a tree of {nodes} nodes cannot be counted")))?;
         let looks = !ops.reads_dearly();
         let cache = KvPool::new(&*ops, 1, slots, head.heads(), DType::F32)?;
         Ok(Self {

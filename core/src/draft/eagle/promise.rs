@@ -8,7 +8,7 @@ const NEW: f32 = 0.2;
 /// seen to have become worth it.
 const TRY: usize = 12;
 /// Levels that are tried at once below those that were seen.
-const UNSEEN: usize = 4;
+const GUESSED: usize = 4;
 
 /// The mass of each level of trees: the chances that a head gave to the nodes that were
 /// expanded there, their ancestors' included, added up.
@@ -27,7 +27,7 @@ pub(super) struct Promise {
 impl Promise {
     /// The depth, of `deepest` at most, to which a tree is worth passes of some price.
     pub fn depth(&mut self, price: f32, deepest: usize) -> usize {
-        let levels = 1..deepest.min(self.masses.len() + UNSEEN + 1);
+        let levels = 1..deepest.min(self.masses.len() + GUESSED + 1);
         let worth = levels
             .take_while(|&level| self.mass(level) >= price)
             .count();
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(promise.depth(0.5, 4), 4, "nothing is known");
         assert_eq!(
             promise.depth(0.5, 99),
-            1 + UNSEEN,
+            1 + GUESSED,
             "but not everything is tried"
         );
         for _ in 0..20 {

@@ -56,7 +56,11 @@ impl Eagle {
             if self.looks {
                 return None;
             }
-            budget.depth = self.promise.depth(budget.price, budget.depth);
+            let deepest = match &self.shaping {
+                Shaping::Dynamic(growth) => growth.rankable_depth().min(budget.depth),
+                Shaping::Static(_) => budget.depth,
+            };
+            budget.depth = self.promise.depth(budget.price, deepest);
         }
         let tokens = self.head.ids().map_or(self.vocab, |ids| ids.len());
         let growth = match &self.shaping {

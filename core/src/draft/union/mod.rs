@@ -183,11 +183,11 @@ impl Drafter for Union {
     fn propose_unseen(&mut self, context: &[u32], budget: Budget) -> Result<Option<Unseen>> {
         let begun = self.begin(context, budget);
         let unseen = match begun.asks && begun.repeated.len() == 1 {
-            true => self.inner.propose_unseen(context, budget),
-            false => Ok(None),
+            true => self.inner.propose_unseen(context, budget)?,
+            false => None,
         };
         self.begun = Some(begun);
-        unseen
+        Ok(unseen)
     }
 
     fn see(&mut self, tree: Option<&Tree>) {
