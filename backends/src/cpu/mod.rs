@@ -19,7 +19,7 @@ use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::Result;
 use eaglet_core::ops::{
     Async, HeadNorms, Heads, KvLayer, Level, Linear, Norm, Ops, Rotary, Rows, Weight, lay_out,
-    levels, same_layout,
+    levels, ranking, same_layout,
 };
 use eaglet_core::weights::Matrix;
 use half::f16;
@@ -335,5 +335,19 @@ impl Ops for CpuOps {
         let found = (slice(&found)?, width);
         let parents = levels::settle(rows, level.rows, found, slice(&chosen)?, ids);
         self.select(level.outputs, &parents)
+    }
+
+    fn rank(&self, grown: &Tensor<2>, ids: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        let width = grown.dims()[1];
+        let (grown, ids) = (storage(grown.clone())?, ids.cloned().map(storage));
+        let ids = ids.transpose()?;
+        let ids = ids.as_ref().map(|ids| slice::<f32>(ids)).transpose()?;
+        let ranked = ranking::rank(slice(&grown)?, width, ids);
+        Ok(matrix(ranked, ranking::RANKED, &self.device))
+    }
+
+    fn settle(&self, ranked: &Tensor<2>, rows: &mut Rows<'_>) -> Result<()> {
+        ranking::settle(slice(&storage(ranked.clone())?)?, rows);
+        Ok(())
     }
 }
