@@ -60,11 +60,11 @@ mod tests {
         let costs = Costs::of(&[(1, 100), (5, 180)]);
         let mut foresight = Foresight::default();
         assert_eq!(foresight.nodes(4, &costs, 0.0), 4, "nothing is known");
-        foresight.record(&[0.9, 0.3, 0.1, 0.05]);
+        foresight.record(&[0.9, 0.5, 0.1, 0.05]);
         assert_eq!(foresight.nodes(4, &costs, 0.0), 2);
         assert_eq!(foresight.nodes(1, &costs, 0.0), 1, "no more than there are");
         assert!(
-            foresight.nodes(4, &costs, 0.3) > 2,
+            foresight.nodes(4, &costs, 0.5) > 2,
             "time that is spent anyway"
         );
         for _ in 0..30 {
