@@ -20,8 +20,8 @@ pub const MOST: usize = 3072;
 /// is no number, or it was found after a row that stands for nothing.
 pub const HOPELESS: f32 = -3.3e38;
 
-/// A node as [`Ops::rank`](super::Ops::rank) tells it, in [`WIDTH`] values; the first is -1 where there
-/// is none.
+/// A node as [`Ops::rank`](super::Ops::rank) tells it, in [`WIDTH`] values; the first is -1 where
+/// there is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Node {
     /// Its token.

@@ -2,8 +2,8 @@
 //! found is read back at the end.
 //!
 //! In a tree of a fixed shape it is settled before any token is known which candidate becomes
-//! which node. A tree that grows chooses on the device, and so that the target can verify it
-//! before the host has seen it.
+//! which node. A tree that grows is chosen on the device, which also ranks its nodes: the target
+//! can verify it before the host has seen it.
 
 use burn::tensor::Tensor;
 
