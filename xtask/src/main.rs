@@ -20,7 +20,9 @@ Chores:
   bench [PYTHON]   This machine's figures; with a Python that has xllamacpp, beside llama.cpp
   cuda-compiler    NVIDIA's compiler of kernels, so that they are compiled without a GPU
   web              The browser package: wasm/dist
-  web-test         Its tests in Node and in a browser; needs the package
+  web-test [KIND]...
+                   Its tests, which are node, unit, package, browser (Chromium) and firefox
+                   [default: all]; needs the package
   gpu-report [KIND] [PYTHON]
                    The figures of a GPU, cuda or wgpu, for docs/performance.md [default: cuda];
                    with a Python that has torch, beside PyTorch
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
         ["bench", python] => bench::run(Some(python)),
         ["cuda-compiler"] => cuda_compiler::run(),
         ["web"] => web::run(),
-        ["web-test"] => web::test(),
+        ["web-test", ref kinds @ ..] => web::test(kinds),
         ["has-wasm"] => match web::Toolchain::find() {
             Some(_) => Ok(()),
             None => Err("no Rust here compiles to wasm".into()),

@@ -69,6 +69,15 @@ pub static CHROMIUM: Requirement = Requirement {
     otherwise: "install it as /usr/bin/chromium",
 };
 
+/// The second browser: another engine, and another implementation of WebGPU.
+pub static FIREFOX: Requirement = Requirement {
+    name: "Firefox",
+    why: "the browser package is tested in it too",
+    probes: &["/usr/bin/firefox-esr --version"],
+    debian: &["firefox-esr"],
+    otherwise: "install it as /usr/bin/firefox-esr",
+};
+
 /// Debian's would belong to Debian's Rust, which is seldom the one in use.
 const OF_THE_TOOLCHAIN: &[&str] = &[];
 

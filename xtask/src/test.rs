@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must pass before a change lands.
 
-use crate::requirements::{CC, CHROMIUM, CLIPPY, GRAPHICS, NODE, PIP, RUSTFMT, WASM};
+use crate::requirements::{CC, CHROMIUM, CLIPPY, FIREFOX, GRAPHICS, NODE, PIP, RUSTFMT, WASM};
 use crate::steps::{self, Step};
 
 /// Cheap steps first. All that compile use the one release profile, so that a small
@@ -45,8 +45,13 @@ static STEPS: &[Step] = &[
     },
     Step {
         name: "browser tests",
-        cargo: "xtask web-test",
+        cargo: "xtask web-test node unit package browser",
         needs: &[&CC, &WASM, &NODE, &CHROMIUM],
+    },
+    Step {
+        name: "second browser",
+        cargo: "xtask web-test firefox",
+        needs: &[&CC, &WASM, &NODE, &FIREFOX, &GRAPHICS],
     },
 ];
 

@@ -1,12 +1,18 @@
-// `npm test [unit|browser|package]...`: builds, then runs the tests, one file after the
-// other: the browser tests need the machine to themselves.
+// `npm test [-- KIND...]`: builds, then runs the tests, one file after the other: the browsers'
+// need the machine to themselves.
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const tests = fileURLToPath(new URL('../../tests/', import.meta.url));
-const kinds = process.argv.length > 2 ? process.argv.slice(2) : ['unit', 'package', 'browser'];
+const known = ['node', 'unit', 'package', 'browser', 'firefox'];
+const kinds = process.argv.length > 2 ? process.argv.slice(2) : known;
+const other = kinds.filter((kind) => !known.includes(kind));
+if (other.length > 0) {
+  console.error(`there are no ${other.join(', ')} tests, but ${known.join(', ')}`);
+  process.exit(2);
+}
 
 const build = spawnSync(process.execPath, [fileURLToPath(new URL('build.mjs', import.meta.url))], { stdio: 'inherit' });
 if (build.status !== 0) process.exit(build.status ?? 1);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-import { lackingWasm, packed, scratch } from '../support/scratch.mjs';
+import { lackingWasm, modules, packed, scratch } from '../support/scratch.mjs';
 
 const skip = lackingWasm();
 
@@ -46,7 +46,7 @@ test('a strict TypeScript project compiles against it', { skip }, async (t) => {
   t.after(project.end);
   for (const more of [[], ['--module', 'nodenext', '--moduleResolution', 'nodenext']]) {
     try {
-      project.run('typescript/bin/tsc', '--project', '.', ...more);
+      project.run(`${modules}typescript/bin/tsc`, '--project', '.', ...more);
     } catch (error) {
       assert.fail(error.stdout || error.message);
     }

@@ -16,20 +16,27 @@ const PREFERENCES = {
   'app.update.enabled': false,
   'network.captive-portal-service.enabled': false,
   'network.connectivity-service.enabled': false,
+  // Where WebGPU is still an option, and on drivers that play a GPU.
+  'dom.webgpu.enabled': true,
+  'dom.webgpu.workers.enabled': true,
+  'gfx.webgpu.ignore-blocklist': true,
 };
 
-/** Why Firefox cannot run here; undefined if it can. It is the second engine, and optional. */
+/** Why Firefox cannot run here; undefined if it can. In CI that is a failure. */
 export function lackingFirefox() {
-  return existsSync(EXECUTABLE) ? undefined : `${EXECUTABLE} is missing (Debian: apt-get install firefox-esr)`;
+  if (existsSync(EXECUTABLE)) return undefined;
+  const why = `${EXECUTABLE} is missing (Debian: apt-get install firefox-esr)`;
+  if (process.env.CI) throw new Error(why);
+  return why;
 }
 
-/** Opens `path` of the server and returns what the page posts to `/report`. */
-export async function report(server, path, { seconds }) {
+/** Runs `firefox_NAME.js` in a page of the server, and returns what it found. */
+export async function report(server, name, { seconds }) {
   const profile = await mkdtemp(join(tmpdir(), 'eaglet-firefox-'));
   const lines = Object.entries(PREFERENCES).map(([name, value]) => `user_pref("${name}", ${value});\n`);
   await writeFile(`${profile}/user.js`, lines.join(''));
   // A process group of its own, so that all its processes can be ended.
-  const firefox = spawn(EXECUTABLE, ['--headless', '--no-remote', '--profile', profile, server.url(path)], {
+  const firefox = spawn(EXECUTABLE, ['--headless', '--no-remote', '--profile', profile, server.url(`/tests/support/firefox.html#${name}`)], {
     detached: true,
     stdio: 'ignore',
     env: { ...process.env, HOME: profile, XDG_RUNTIME_DIR: profile },

@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
-const modules = fileURLToPath(new URL('../../js/node_modules/', import.meta.url));
+/** Our development dependencies. */
+export const modules = fileURLToPath(new URL('../../js/node_modules/', import.meta.url));
 
 /** Why the package is not whole; undefined if it is. In CI that is a failure. */
 export function lackingWasm() {
@@ -34,8 +35,8 @@ export async function scratch(files) {
     await mkdir(dirname(`${folder}/${name}`), { recursive: true });
     await writeFile(`${folder}/${name}`, text);
   }
-  /** Runs a program of our development dependencies there. */
+  /** Runs a program there. */
   const run = (script, ...args) =>
-    execFileSync(process.execPath, [modules + script, ...args], { cwd: folder, encoding: 'utf8', stdio: 'pipe', timeout: 120_000 });
+    execFileSync(process.execPath, [script, ...args], { cwd: folder, encoding: 'utf8', stdio: 'pipe', timeout: 120_000 });
   return { folder, run, end: () => rm(folder, { recursive: true, force: true }) };
 }

@@ -11,7 +11,7 @@ mod snip;
 mod toolchain;
 mod tools;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -91,9 +91,9 @@ fn package(root: &Path) -> Result<(), String> {
     finish(Command::new("npm").args(["run", "build"]).current_dir(&js))
 }
 
-/// Writes what is to be decoded, and runs the tests in Node and those of the package in a
-/// browser.
-pub fn test() -> Result<(), String> {
+/// Writes what is to be decoded, and runs the package's tests: those folders of
+/// `wasm/tests`, or all.
+pub fn test(kinds: &[&str]) -> Result<(), String> {
     let root = steps::root();
     // With the whole workspace: alone, it would have other features and compile burn anew.
     let mut build = Command::new("cargo");
@@ -101,17 +101,9 @@ pub fn test() -> Result<(), String> {
     finish(build.args(["--example", "web_fixtures"]).current_dir(root))?;
     let fixtures = steps::target_dir().join("release/examples/web_fixtures");
     finish(Command::new(fixtures).current_dir(root))?;
-    let tests = root.join("wasm/tests/node");
-    let files = std::fs::read_dir(&tests).map_err(|e| format!("{}: {e}", tests.display()))?;
-    let is_test = |path: &PathBuf| path.to_string_lossy().ends_with(".test.mjs");
-    let files = files.filter_map(|entry| Some(entry.ok()?.path()));
-    finish(
-        Command::new("node")
-            .arg("--test")
-            .args(files.filter(is_test)),
-    )?;
     let mut npm = Command::new("npm");
-    finish(npm.arg("test").current_dir(root.join("wasm/js")))
+    npm.args(["test", "--"]).args(kinds);
+    finish(npm.current_dir(root.join("wasm/js")))
 }
 
 /// Runs a command, told with its time.

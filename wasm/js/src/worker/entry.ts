@@ -3,7 +3,9 @@
 
 import * as wasm from '../wasm/eaglet_wasm.js';
 import * as webgpu from '../wasm/eaglet_webgpu.js';
+import { hurryReadbacks } from './hurry.js';
 import type { Port } from './protocol.js';
 import { serve } from './serve.js';
 
+hurryReadbacks();
 serve(globalThis as unknown as Port, { wasm, webgpu });

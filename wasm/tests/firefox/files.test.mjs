@@ -20,7 +20,7 @@ test('Firefox decodes what a native processor decodes, and keeps files', { skip 
   server.mount('/fixtures/', folder);
   const slow = noise(22_000_000);
   server.add('/slow.gguf', slow, { delay: 4 });
-  const found = await report(server, '/tests/support/firefox.html', { seconds: 120 });
+  const found = await report(server, 'files', { seconds: 120 });
   assert.equal(found.error, undefined);
   for (const { method, ids, expected } of found.answers) assert.deepEqual(ids, expected, method);
   assert.equal(found.answers.length, 12);

@@ -1,21 +1,16 @@
-// What is tried in Firefox; the test judges it.
+// The processor's ids, and files that stay, in Firefox.
 import { Eaglet } from '/index.js';
+import { answer, cases, heads, model } from './firefox_ids.js';
 
-const found = {};
-try {
-  const model = '/fixtures/tiny.gguf';
-  const head = ['/fixtures/eagle3/config.json', '/fixtures/eagle3/model.safetensors'];
-  const { cases } = await (await fetch('/fixtures/expected.json')).json();
+export async function run(found) {
+  const head = heads.eagle3;
   const engine = await Eaglet.load(model, { head, device: 'wasm', dtype: 'q4' });
   found.first = await engine.stats();
   found.answers = [];
-  for (const expected of cases.filter((one) => one.model === 'tiny' && one.dtype === 'q4')) {
+  for (const { request, ids: expected } of await cases('q4')) {
     for (const method of ['plain', 'ngram', 'lookahead', 'eagle3']) {
-      const request = { ...expected.request, method, stream: true };
-      const stream = request.messages ? engine.chat.completions.create(request) : engine.complete(request);
-      const ids = [];
-      for await (const chunk of await stream) ids.push(...(chunk.extra?.tokens ?? []).map(({ id }) => id));
-      found.answers.push({ method, ids, expected: expected.ids });
+      const { ids } = await answer(engine, { ...request, method });
+      found.answers.push({ method, ids, expected });
     }
   }
   await engine.unload();
@@ -31,7 +26,4 @@ try {
   found.resumed = await Eaglet.load('/slow.gguf').catch(({ code }) => code);
   found.whole = await Eaglet.cache.has('/slow.gguf');
   found.deleted = await Eaglet.cache.delete('/slow.gguf');
-} catch (error) {
-  found.error = `${error?.name}: ${error?.message} ${error?.stack}`;
 }
-await fetch('/report', { method: 'POST', body: JSON.stringify(found) });
