@@ -57,6 +57,38 @@ DEVICE float of_bits(u32 v) { return __uint_as_float(v); }
 DEVICE bool every(bool v) { return __all_sync(~0u, v); }
 DEVICE void sync_warp() { __syncwarp(); }
 
+// Blocks of threads that run together and see each other's shared memory, CLUSTER along z:
+// from compute capability 9.0 on, elsewhere there is one.
+#ifdef CLUSTER
+#define SHARED_BY_CLUSTER(type, name) alignas(16) __shared__ type name
+#if CLUSTER > 1
+#define IN_CLUSTERS __cluster_dims__(1, 1, CLUSTER)
+DEVICE void sync_cluster() {
+    asm volatile("barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;" ::: "memory");
+}
+/// For a block that has used all that it read of others, and wrote nothing for them.
+DEVICE void leave_cluster() {
+    asm volatile("barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;"
+                 ::: "memory");
+}
+/// What another block has where `here`, in `shared`, is this one's.
+template <class Shared>
+DEVICE float of_block(const Shared& shared, const float& here, u32 block) {
+    float v;
+    asm volatile("{ .reg .u32 at; mapa.shared::cluster.u32 at, %1, %2;"
+                 "ld.shared::cluster.f32 %0, [at]; }"
+                 : "=f"(v) : "r"(u32(__cvta_generic_to_shared(&here))), "r"(block) : "memory");
+    return v;
+}
+#else
+#define IN_CLUSTERS
+DEVICE void sync_cluster() { __syncthreads(); }
+DEVICE void leave_cluster() {}
+template <class Shared>
+DEVICE float of_block(const Shared&, const float& here, u32) { return here; }
+#endif
+#endif
+
 // Loads, where `there`; elsewhere v stays what it was. They happen where they are written,
 // which is early. What is read once shall not drive x out of the cache.
 #define STREAM "{ .reg .pred p; setp.ne.u32 p, %2, 0; @p ld.global.nc.L1::no_allocate."
@@ -87,6 +119,12 @@ DEVICE void copy(float (&to)[4], const float* at, bool there) {
 DEVICE void end_copies() { asm volatile("cp.async.commit_group;"); }
 template <u32 BUT>
 DEVICE void wait_for_copies() { asm volatile("cp.async.wait_group %0;" :: "n"(BUT) : "memory"); }
+/// Reads an operand of [16, 16], of which a quarter is [8, 8]: a lane's word of each.
+DEVICE void fragment(u32 (&a)[4], const u32 (&from)[4][32], u32 lane) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3])
+                 : "r"(u32(__cvta_generic_to_shared(&from[0][0] + lane * 4))) : "memory");
+}
 /// Loads 16 bytes.
 DEVICE void take(u32 (&v)[4], const u16* at) {
     asm volatile("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"

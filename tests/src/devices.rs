@@ -10,6 +10,8 @@ use eaglet_core::ops::Ops;
 pub struct Gpu {
     /// As it is asked for.
     pub name: String,
+    /// Whether a processor plays it.
+    pub software: bool,
     pub ops: Arc<dyn Ops>,
 }
 
@@ -22,14 +24,14 @@ pub fn gpus() -> &'static [Gpu] {
             let (DeviceSpec::Cuda(_) | DeviceSpec::Wgpu(_)) = spec else {
                 return None;
             };
-            if let Err(reason) = found {
-                println!("skipped: {spec}: {reason}");
-                return None;
-            }
+            let found = found
+                .inspect_err(|reason| println!("skipped: {spec}: {reason}"))
+                .ok()?;
             let backend = eaglet_backends::open(spec, None).unwrap();
             println!("{}: {}", backend.name, backend.description);
             Some(Gpu {
                 name: backend.name,
+                software: found.software,
                 ops: backend.ops,
             })
         };

@@ -31,6 +31,8 @@ pub struct Limits {
     pub software: bool,
     /// Whether linear layers and attention run on NVIDIA's tensor cores.
     pub tensor_cores: bool,
+    /// Whether workgroups there can see each other's memory.
+    pub clusters: bool,
     /// Whether passes that come often are recorded.
     pub records: bool,
 }
@@ -148,6 +150,7 @@ impl<R: CubeRuntime> Gpu<R> {
             piece: binding,
             software,
             tensor_cores: false,
+            clusters: false,
             records: true,
         };
         Self {

@@ -65,10 +65,11 @@ impl<K: Kind> CubeOps<K> {
     }
 
     /// The same operations, layers and attention on tensor cores: of NVIDIA GPUs of compute
-    /// capability 8.0 and later.
+    /// capability 8.0 and later, with `clusters` of 9.0 and later.
     #[cfg(feature = "cuda")]
-    pub(crate) fn with_tensor_cores(mut self) -> Self {
+    pub(crate) fn with_tensor_cores(mut self, clusters: bool) -> Self {
         self.gpu.limits.tensor_cores = true;
+        self.gpu.limits.clusters = clusters;
         self
     }
 

@@ -14,6 +14,8 @@ use crate::cube::{CubeOps, Cuda, Fault};
 /// The oldest compute capability that kernels are written for: half-precision arithmetic
 /// and copies that do not wait.
 const OLDEST: (i32, i32) = (8, 0);
+/// The first whose workgroups form clusters.
+const CLUSTERED: (i32, i32) = (9, 0);
 
 /// Every device, in the driver's order.
 pub fn list() -> Result<Vec<Found>> {
@@ -61,7 +63,7 @@ pub fn open(index: usize, cautious: bool) -> Result<Backend> {
     if cautious {
         ops = ops.without_recordings();
     } else if !super::is_set(NO_TENSOR_CORES) {
-        ops = ops.with_tensor_cores();
+        ops = ops.with_tensor_cores((major, minor) >= CLUSTERED);
         found.details += ", tensor cores";
     }
     Ok(backend(DeviceSpec::Cuda(index), &found, ops))

@@ -10,6 +10,7 @@
 //! tokens of plain decoding. The default bodies promise it only as far as the burn
 //! backend does.
 
+mod attention;
 mod candidates;
 mod counters;
 mod dice;
@@ -27,6 +28,7 @@ use std::pin::Pin;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+pub use attention::{HeadNorms, Heads, KvLayer, Rotary};
 pub use candidates::lay_out;
 pub(crate) use candidates::take_up;
 pub use counters::Counters;
@@ -46,44 +48,6 @@ pub const WIDEST: usize = 32;
 
 /// A boxed future that borrows its device. Not `Send`: a browser's is not either.
 pub type Async<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
-
-/// How attention splits a row of queries, keys and values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heads {
-    /// Query heads.
-    pub query: usize,
-    /// Key (and value) heads; each serves `query / kv` query heads.
-    pub kv: usize,
-    /// Dimensions of one head.
-    pub dim: usize,
-}
-
-/// Rotary position embedding, tabulated, and what precedes it on queries and keys.
-#[derive(Clone, Debug)]
-pub struct Rotary {
-    /// Cosines, `[positions, dim / 2]`.
-    pub cos: Tensor<2>,
-    /// Sines, `[positions, dim / 2]`.
-    pub sin: Tensor<2>,
-}
-
-/// RMS norms over each query and each key head, before the rotation (Qwen3).
-#[derive(Clone, Debug)]
-pub struct HeadNorms {
-    /// Over query heads, `[dim]`.
-    pub query: Norm,
-    /// Over key heads, `[dim]`.
-    pub key: Norm,
-}
-
-/// One layer's keys and values, `[slots, kv heads, dim]` each, in the cache's dtype.
-#[derive(Clone, Debug)]
-pub struct KvLayer {
-    /// Rotated keys.
-    pub keys: Tensor<3>,
-    /// Values.
-    pub values: Tensor<3>,
-}
 
 /// What [`Ops::repeat`] runs: from inputs and rows to results.
 pub type Pass<'a> = dyn FnMut(&[Tensor<2>], &mut [Rows<'_>]) -> Result<Vec<Tensor<2>>> + 'a;

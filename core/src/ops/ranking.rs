@@ -67,12 +67,10 @@ pub fn rank(grown: &[f32], width: usize, ids: Option<&[f32]>) -> Vec<f32> {
     let mut all: Vec<(f32, Node)> = Vec::new();
     let mut add = |found: &[[f32; 2]], parent, above, depth| {
         all.extend(found.iter().map(|&[index, log_chance]| {
-            let there = index >= 0.0 && !log_chance.is_nan();
             let token = ids.map_or(index, |ids| ids[index.max(0.0) as usize]) as u32;
-            let score = if there {
-                score(above, log_chance)
-            } else {
-                HOPELESS
+            let score = match index >= 0.0 {
+                true => score(above, log_chance),
+                false => HOPELESS,
             };
             let node = Node {
                 token,

@@ -155,6 +155,32 @@ fn a_row_has_the_same_bits_alone_and_among_others() {
     }
 }
 
+/// Layers as wide and as long as models have them are cut in other ways than small ones.
+#[test]
+fn a_row_has_the_same_bits_in_layers_of_every_width() {
+    for gpu in gpus() {
+        if gpu.software {
+            println!(
+                "skipped: {}: large layers take minutes in software",
+                gpu.name
+            );
+            continue;
+        }
+        for dtype in Dtype::ALL {
+            for out in [300, 6144, 16384] {
+                let together = layers(&*gpu.ops, out, 2368, 64, dtype);
+                for rows in [1, 8, 9, 16, 17, 31, 33] {
+                    let fewer = layers(&*gpu.ops, out, 2368, rows, dtype);
+                    for (fewer, together) in fewer.iter().zip(&together) {
+                        let same = *fewer == together[..fewer.len()];
+                        assert!(same, "{} {dtype} {out} {rows}", gpu.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn embeddings_are_exact() {
     for gpu in gpus() {

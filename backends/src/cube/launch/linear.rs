@@ -13,7 +13,7 @@ use crate::cube::gather;
 use crate::cube::gpu::LANES;
 use crate::cube::linear::{Finish, Plan, SizesLaunch, linear};
 #[cfg(feature = "cuda")]
-use crate::cube::tensor_cores::linear::Cut;
+use crate::cube::tensor_cores::linear::{Cut, Work};
 use crate::cube::tensors::{Kind, arg};
 use crate::cube::weight::Packed;
 
@@ -56,8 +56,14 @@ impl<K: Kind> CubeOps<K> {
         let on = self.buffers(x, layer)?;
         #[cfg(feature = "cuda")]
         if self.suits_tensor_cores(layer) {
-            let (storage, gate) = (layer.weight.storage, layer.finish == Finish::Gate);
-            self.on_tensor_cores(&on, rows, |sums| Cut::new(storage, rows, sums, gate))?;
+            let work = |sums| Work {
+                storage: layer.weight.storage,
+                rows,
+                sums,
+                gate: layer.finish == Finish::Gate,
+                clusters: self.gpu.limits.clusters,
+            };
+            self.on_tensor_cores(&on, rows, |sums| Cut::new(work(sums)))?;
             return Ok(K::wrap(on.y));
         }
         self.in_lanes(&on, rows);

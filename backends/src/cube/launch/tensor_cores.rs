@@ -67,7 +67,7 @@ impl<K: Kind> CubeOps<K> {
                 &on.residual.as_ref().unwrap_or(x).handle,
                 &on.y.handle,
             ];
-            let count = CubeCount::new_2d(tiles, groups);
+            let count = CubeCount::new_3d(tiles, groups, variant.cluster() as u32);
             self.launch_program(Program::Linear(variant), count, &buffers, sizes.words())?;
         }
         Ok(())

@@ -152,7 +152,7 @@ impl Cache {
     }
 
     fn on_device(&self, before: u32, some: &[u32], split: bool, moved: bool) -> Vec<f32> {
-        let ops = device().with_tensor_cores();
+        let ops = device().with_tensor_cores(false);
         let texts = self.texts(before, moved);
         let (rows, layer) = (self.rows(&texts, some, moved), self.layer(&ops, moved));
         let staged = Staged::new(&ops.gpu, &rows).unwrap();

@@ -8,17 +8,17 @@ use eaglet_core::error::Result;
 use eaglet_core::ops::{Linear, Ops, Recorded, Rows, Weight};
 use eaglet_core::weights::Dtype;
 
-use super::device;
+use super::cores;
 use crate::cpu::CpuOps;
 use crate::cube::decode::Storage;
 use crate::cube::tensor_cores::Program;
-use crate::cube::tensor_cores::linear::{Cut, Variant};
+use crate::cube::tensor_cores::linear::{Cut, Variant, Work};
 use crate::open::On;
 
 const INPUTS: usize = 96;
 const OUTPUTS: usize = 44;
-/// One row, and as many as make one tile of 8 to three, two workgroups of two, and four.
-pub const ROWS: [usize; 6] = [1, 5, 9, 17, 25, 33];
+/// One row, few, and as many as make a tile of 16, two, and more than one workgroup takes on.
+pub const ROWS: [usize; 5] = [1, 5, 9, 17, 33];
 
 /// What is computed in the tests; the compiler sees every variant elsewhere.
 const LAYERS: [(&str, Run); 3] = [
@@ -44,9 +44,18 @@ pub fn programs(storages: &[Storage], rows: &[usize]) -> Vec<Program> {
     let mut variants = Vec::new();
     for &storage in storages {
         for &rows in rows {
+            let cut = |gate| {
+                Cut::new(Work {
+                    storage,
+                    rows,
+                    sums: OUTPUTS,
+                    gate,
+                    clusters: true,
+                })
+            };
             let of = |gate| Variant {
                 storage,
-                cut: Cut::new(storage, rows, OUTPUTS, gate),
+                cut: cut(gate),
                 norm: gate,
                 bias: false,
                 residual: false,
@@ -99,8 +108,8 @@ fn compile(program: Program, folder: &Path) {
 pub fn layers() {
     let reference = CpuOps::new(1);
     let host = On(&reference);
-    let whole = device().with_tensor_cores();
-    let pieces = device().with_tensor_cores().in_pieces(1000);
+    let whole = cores();
+    let pieces = cores().in_pieces(1000);
     for dtype in [Dtype::F16, Dtype::Q8, Dtype::Q4] {
         let known = host.exact(dtype).unwrap();
         for (name, run) in LAYERS {
@@ -152,7 +161,7 @@ pub fn layers() {
 pub fn graphs() {
     let reference = CpuOps::new(1);
     let host = On(&reference);
-    let ops = device().with_tensor_cores();
+    let ops = cores();
     let on = On(&ops);
     let (weight, norm) = (on.weight(Dtype::Q4).unwrap(), on.norm(3, INPUTS));
     let linear = Linear {

@@ -5,7 +5,7 @@
 //   g++ -std=c++20 -O1 -ffp-contract=off -DEMULATED -include emulator.hpp -shared -fPIC ...
 // Its `eaglet_emulate` takes what cuLaunchKernel does and returns when all is done, and its
 // `eaglet_words` says how large arguments are. Blocks
-// of threads run one by one. Threads are fibers that run until they meet others: those of
+// of threads run one by one, or cluster by cluster. Threads are fibers that run until they meet others: those of
 // their block at a barrier, those of their warp at a shuffle or an mma. Where not all come,
 // or to different things, the program says so and ends. With -fsanitize=address it also
 // ends at accesses beyond a buffer, as memory is the host's. It takes x86-64 and g++ 12.
@@ -31,7 +31,7 @@
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __forceinline__ inline
-#define __shared__ static // There is one block of threads at a time.
+#define __shared__ static // There is one block of threads at a time, where there are no clusters.
 
 struct float2 { float x, y; };
 struct Index { unsigned x, y, z; };
@@ -67,7 +67,12 @@ inline std::vector<Thread> threads;
 inline unsigned current;
 inline ucontext_t scheduler;
 inline std::vector<Meeting> warps;
-inline Meeting barrier;
+inline std::vector<Meeting> barriers; // one for each of the blocks that run together
+inline Meeting all_blocks;
+
+/// Threads of a block, and which of the blocks that run together a thread is of.
+inline unsigned block_size() { return threads.size() / barriers.size(); }
+inline unsigned block_of(unsigned thread) { return thread / block_size(); }
 
 template <class... Values>
 [[noreturn]] void fail(const char* format, Values... values) {
@@ -104,11 +109,13 @@ inline uint32_t shuffle(uint32_t value, unsigned from) {
     return threads[current].taken;
 }
 
-/// Plays a block of threads, from the first and the last in turns: a missing barrier shows.
-inline void play() {
-    warps.assign(threads.size() / WARP, {}), barrier = {};
-    for (unsigned i = 0; i < threads.size(); i++) {
-        Thread& thread = threads[i];
+/// Plays blocks of threads, from the first and the last in turns: a missing barrier shows.
+inline void play(Index block) {
+    warps.assign(threads.size() / WARP, {}), all_blocks = {};
+    barriers.assign(barriers.size(), {});
+    for (unsigned n = 0; n < threads.size(); n++) {
+        Thread& thread = threads[n];
+        const unsigned i = n % block_size();
         if (!thread.stack) thread.stack = std::make_unique_for_overwrite<char[]>(STACK);
         thread.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
         thread.meeting = nullptr, thread.done = false;
@@ -124,6 +131,7 @@ inline void play() {
             Thread& thread = threads[current];
             if (thread.done || (thread.meeting && thread.held == thread.meeting->held)) continue;
             moved = true, threadIdx = thread.index;
+            blockIdx = {block.x, block.y, block.z + block_of(current)};
             swapcontext(&scheduler, &thread.context);
             left -= thread.done;
         }
@@ -135,18 +143,20 @@ inline void play() {
 }
 
 template <class... Arguments>
-void launch(Index grid, Index block, void (*entry)(Arguments...), void** parameters) {
+void launch(Index grid, Index block, unsigned cluster, void (*entry)(Arguments...),
+            void** parameters) {
     static std::mutex one_at_a_time;
     const std::lock_guard lock(one_at_a_time);
     const auto call = [=]<std::size_t... I>(std::index_sequence<I...>) {
         entry(*static_cast<Arguments*>(parameters[I])...);
     };
     kernel = [=] { call(std::index_sequence_for<Arguments...>()); };
-    blockDim = block, threads.resize(block.x * block.y * block.z);
-    if (threads.size() % WARP != 0) fail("is one of %zu: no whole warps", threads.size());
-    for (unsigned i = 0; i < grid.x * grid.y * grid.z; i++) {
-        blockIdx = {i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y};
-        play();
+    blockDim = block, barriers.resize(cluster);
+    threads.resize(block.x * block.y * block.z * cluster);
+    if (block_size() % WARP != 0) fail("is one of %u: no whole warps", block_size());
+    if (grid.z % cluster != 0) fail("has a grid of %u along z: no whole clusters", grid.z);
+    for (unsigned i = 0; i < grid.x * grid.y * grid.z / cluster; i++) {
+        play({i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y * cluster});
     }
 }
 
@@ -221,7 +231,23 @@ inline bool every(bool v) {
 }
 inline void sync_warp() { emulator::meet_warp("a barrier of its warp", [](auto) {}); }
 inline void __syncthreads() {
-    emulator::meet(emulator::barrier, emulator::threads.size(), "a barrier", [] {});
+    emulator::Meeting& barrier = emulator::barriers[emulator::block_of(emulator::current)];
+    emulator::meet(barrier, emulator::block_size(), "a barrier", [] {});
+}
+inline void sync_cluster() {
+    emulator::meet(emulator::all_blocks, emulator::threads.size(), "a barrier of blocks", [] {});
+}
+inline void leave_cluster() { sync_cluster(); }
+/// Each block of a cluster has its own, side by side.
+#define IN_CLUSTERS
+#define SHARED_BY_CLUSTER(type, name)                                                        \
+    alignas(16) static type name##_of[CLUSTER];                                              \
+    type& name = name##_of[emulator::block_of(emulator::current)]
+template <class Shared>
+float of_block(const Shared& shared, const float& here, unsigned block) {
+    const auto place = reinterpret_cast<const char*>(&here) - reinterpret_cast<const char*>(&shared);
+    const Shared* const others = &shared - emulator::block_of(emulator::current);
+    return *reinterpret_cast<const float*>(reinterpret_cast<const char*>(others + block) + place);
 }
 inline void stream_half(uint32_t& v, const void* at, bool there) {
     if (there) v = *static_cast<const uint16_t*>(at);
@@ -243,15 +269,19 @@ inline void copy(float (&to)[4], const float* at, bool there) { // At once: a co
 inline void end_copies() {}
 template <unsigned>
 void wait_for_copies() {}
+inline void fragment(uint32_t (&a)[4], const uint32_t (&from)[4][32], unsigned lane) {
+    for (unsigned i = 0; i < 4; i++) a[i] = from[i][lane];
+}
 inline void take(uint32_t (&v)[4], const uint16_t* at) {
     if (std::uintptr_t(at) % sizeof v != 0) emulator::fail("loads 16 bytes at %p", at);
     std::memcpy(v, at, sizeof v);
 }
 
+#define CLUSTER 1 // Blocks of threads are on their own, unless a variant defines it anew.
 #define EMULATE(entry)                                                                       \
     extern "C" void eaglet_emulate(unsigned grid_x, unsigned grid_y, unsigned grid_z,        \
                                    unsigned x, unsigned y, unsigned z, void** parameters) {  \
-        emulator::launch({grid_x, grid_y, grid_z}, {x, y, z}, entry, parameters);            \
+        emulator::launch({grid_x, grid_y, grid_z}, {x, y, z}, CLUSTER, entry, parameters);   \
     }                                                                                        \
     extern "C" unsigned eaglet_words(unsigned argument) {                                    \
         return emulator::words(entry, argument);                                             \

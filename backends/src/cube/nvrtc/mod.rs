@@ -32,6 +32,9 @@ const TARGETS: [(&str, &str); 4] = [
     ("90", ".target sm_90a"),
 ];
 
+/// The first that has clusters.
+const CLUSTERED: &str = "90";
+
 /// Says to a process that it runs over the driver that is played.
 const PLAYED: &str = "EAGLET_TEST_CAPABILITY";
 
@@ -85,6 +88,12 @@ fn device() -> CubeOps<Cuda> {
     CubeOps::new(Default::default(), false, Fault::default())
 }
 
+/// The same with tensor cores, as the capability that is played has them.
+fn cores() -> CubeOps<Cuda> {
+    let capability = std::env::var(PLAYED).unwrap_or_default();
+    device().with_tensor_cores(capability.as_str() >= CLUSTERED)
+}
+
 /// A folder of its own for a test, empty.
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("eaglet-{name}-{}", std::process::id()));
@@ -123,7 +132,7 @@ fn every_kernel_compiles_for_every_architecture() {
                         "{target}: {kernel} is not among {found:?}"
                     );
                 }
-                for program in cuts::programs() {
+                for program in cuts::programs(capability >= CLUSTERED) {
                     let entry = program.entry();
                     assert!(found.contains(&entry), "{target}: {entry} is missing");
                 }
@@ -148,7 +157,7 @@ fn tensor_cores_compute_what_the_processor_does() {
 #[test]
 fn layers_on_tensor_cores_are_the_same_however_they_are_cut() {
     let name = "layers_on_tensor_cores_are_the_same_however_they_are_cut";
-    emulate(name, cuts::every_cut, &cuts::programs());
+    emulate(name, cuts::every_cut, &cuts::programs(true));
 }
 
 #[test]
@@ -180,7 +189,12 @@ fn emulate(name: &str, test: fn(), programs: &[Program]) {
     let kernels = folder(name);
     std::fs::create_dir_all(&kernels).unwrap();
     emulated::build(&kernels, programs);
-    if let Some(output) = play(&format!("cube::nvrtc::{name}"), "80", 1 << 30, &kernels) {
+    if let Some(output) = play(
+        &format!("cube::nvrtc::{name}"),
+        CLUSTERED,
+        1 << 30,
+        &kernels,
+    ) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
     }

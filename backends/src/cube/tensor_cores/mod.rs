@@ -18,6 +18,10 @@ const WARPS: usize = 8;
 /// Invocations of a workgroup.
 const DIM: (u32, u32) = (32, WARPS as u32);
 
+/// What the kernels of linear layers begin with, and all of attention's.
+const LINEAR: &str = include_str!("../../../../shaders/linear.cuh");
+const ATTENTION: &str = include_str!("../../../../shaders/attention_mma.cu");
+
 /// A kernel, and what it is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Program {
@@ -38,21 +42,15 @@ impl Program {
 
     /// What is compiled.
     pub fn source(self) -> String {
-        let (defines, text) = match self {
-            Self::Linear(variant) => (
-                variant.defines(),
-                include_str!("../../../../shaders/linear_mma.cu"),
-            ),
-            Self::Attention(variant) => (
-                variant.defines(),
-                include_str!("../../../../shaders/attention_mma.cu"),
-            ),
+        let (defines, texts) = match self {
+            Self::Linear(variant) => (variant.defines(), [LINEAR, variant.text()].concat()),
+            Self::Attention(variant) => (variant.defines(), ATTENTION.to_owned()),
         };
         let mut source = format!("#define KERNEL {}\n", self.entry());
         for (name, value) in defines {
             source += &format!("#define {name} {value}\n");
         }
-        source + include_str!("../../../../shaders/mma.cuh") + text
+        source + include_str!("../../../../shaders/mma.cuh") + &texts
     }
 }
 
