@@ -158,12 +158,13 @@ for (const [what, sampling, uploads] of [
       return { answers, submits };
     }, sampling);
     const [, { usage: few }, { usage }] = answers;
-    const { rounds, dispatches_per_token, uploads_per_token, readbacks_per_token } = usage.extra;
+    const { rounds, dispatches_per_token, uploads_per_token, submits_per_token, readbacks_per_token } = usage.extra;
     const counted = (perToken) => Math.round(perToken * usage.completion_tokens);
     assert.ok(rounds > 8);
     assert.equal(counted(dispatches_per_token), rounds * (6 * DEEP_LAYERS + 3));
     assert.equal(counted(uploads_per_token), uploads * rounds);
     assert.equal(counted(readbacks_per_token), rounds);
+    assert.equal(counted(submits_per_token), 2 * rounds);
     // All 189 dispatches in one, and the copy of their result; the prompts cost the same.
     assert.equal(submits[2] - submits[1], 2 * (rounds - few.extra.rounds), `${submits}`);
   });

@@ -191,9 +191,9 @@ test('without ranges, without the cache, and from files of a person', { skip }, 
 test('from another origin, even one that hides its headers', { skip }, async () => {
   how.expose = '';
   const other = url.replace('127.0.0.1', 'localhost');
-  for (const length of [true, false]) {
-    // Without any word of its size the file comes as one stream.
-    how.length = length;
+  // Without any word of its size the file comes as one stream.
+  for (const [length, head] of [[true, false], [true, true], [false, true]]) {
+    Object.assign(how, { length, head });
     const got = await page.evaluate((url) => sumOf(url, { cache: 'reload' }), other);
     assert.equal(got.sum, expectedSum());
     assert.equal(got.bytes, bytes.length);

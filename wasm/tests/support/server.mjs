@@ -22,11 +22,15 @@ const USUAL = {
   breaks: 0,
   /** So many answers are `503`. */
   busy: 0,
+  /** Every answer is `403`. */
+  refused: false,
+  /** `HEAD` is answered too. */
+  head: true,
   /** Other origins may read it, and so these headers too. */
   expose: 'content-range, etag',
   /** The length is told. */
   length: true,
-  /** The version is told. */
+  /** The version is told; `weak`: by turns as a weak one. */
   etag: true,
   /** Counted up, the file is another one. */
   version: 1,
@@ -63,8 +67,10 @@ export async function startServer() {
       how.busy--;
       return response.writeHead(503).end('busy');
     }
+    if (how.refused) return response.writeHead(403).end('refused');
+    if (!how.head && request.method === 'HEAD') return response.destroy();
     if (how.expose) response.setHeader('access-control-expose-headers', how.expose);
-    if (how.etag) response.setHeader('etag', `"${createHash('sha1').update(path + how.version).digest('hex').slice(0, 12)}"`);
+    if (how.etag) response.setHeader('etag', `${how.etag === 'weak' && log.length % 2 ? 'W/' : ''}"${createHash('sha1').update(path + how.version).digest('hex').slice(0, 12)}"`);
     response.setHeader('content-type', TYPES[extname(file.name ?? path)] ?? 'application/octet-stream');
     const wanted = how.ranges && /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     let [from, to] = [0, file.size];

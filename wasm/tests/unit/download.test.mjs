@@ -183,3 +183,10 @@ test('a server that is not there is a network error that says what to look at', 
   await nobody.close();
   await assert.rejects(fetchInto(new FakeEntry(), url), (error) => error.code === 'network' && /is the server up/.test(error.message));
 });
+
+test('an etag that is weak by turns is the same version', async () => {
+  const { url } = serve({ etag: 'weak' });
+  const { loaded, bytes: got } = await fetchInto(new FakeEntry(), url);
+  assert.ok(got.equals(bytes));
+  assert.equal(loaded, SIZE);
+});

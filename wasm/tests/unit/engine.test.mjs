@@ -142,6 +142,37 @@ test('tokens and back', async () => {
   const ids = await engine.tokenize('some words here');
   assert.ok(ids instanceof Uint32Array && ids.length === 3);
   assert.equal(await engine.detokenize([...ids]), 'some words here');
+  for (const text of [5, null, {}]) await assert.rejects(engine.tokenize(text), { name: 'InvalidRequest' });
+  for (const wrong of [null, undefined, ['a'], [-1], [0.5]]) await assert.rejects(engine.detokenize(wrong), { name: 'InvalidRequest' });
+});
+
+test('loads in one worker do not get each other\'s answers', async () => {
+  const { port1, port2 } = new MessageChannel();
+  ports.push(port1, port2);
+  let begin;
+  const begun = new Promise((go) => (begin = go));
+  const slow = { ...fake, Engine: { load: async (...args) => (await begun, fake.Engine.load(...args)) } };
+  serve(port2, { wasm: slow, webgpu: slow });
+  port2.start();
+  const controller = new AbortController();
+  const first = Eaglet.load(new Blob([]), { worker: port1, signal: controller.signal });
+  controller.abort();
+  await assert.rejects(first, { name: 'AbortError' });
+  const second = Eaglet.load(new File([], 'second.gguf'), { worker: port1 });
+  begin();
+  const { files } = await (await second).stats();
+  assert.deepEqual(files.map((file) => file.name), ['second.gguf']);
+});
+
+test('a fault of the author\'s own in a worker of theirs ends no engine', async () => {
+  const theirs = new EventTarget();
+  theirs.postMessage = ({ id, op }) => {
+    const value = op === 'load' ? { stats: {}, files: [] } : 'words';
+    queueMicrotask(() => theirs.dispatchEvent(new MessageEvent('message', { data: { id, value } })));
+  };
+  const engine = await Eaglet.load(new Blob([]), { worker: theirs });
+  theirs.dispatchEvent(new Event('error'));
+  assert.equal(await engine.detokenize([0]), 'words');
 });
 
 test('where there are no workers, loading says so', async () => {

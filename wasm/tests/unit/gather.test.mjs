@@ -29,10 +29,14 @@ test('a folder with one file of weights, or with shards, each once', async () =>
   const single = await run(folder({ 'config.json': '{}', 'model.safetensors': 'w' }).wanted);
   assert.deepEqual(single.map((part) => part.name), ['config.json', 'model.safetensors']);
   const sharded = await run(folder({
-    'config.json': '{}', 'tokenizer.json': '{}', 'model.safetensors.index.json': index({ a: 'x.safetensors', b: 'y.safetensors', c: 'x.safetensors' }),
+    'config.json': '{}', 'tokenizer.json': '{}', 'generation_config.json': '{}', 'chat_template.jinja': '',
+    'model.safetensors.index.json': index({ a: 'x.safetensors', b: 'y.safetensors', c: 'x.safetensors' }),
     'x.safetensors': 'x', 'y.safetensors': 'y',
   }).wanted);
-  const names = ['config.json', 'tokenizer.json', 'model.safetensors.index.json', 'x.safetensors', 'y.safetensors'];
+  const names = [
+    'config.json', 'tokenizer.json', 'generation_config.json', 'chat_template.jinja',
+    'model.safetensors.index.json', 'x.safetensors', 'y.safetensors',
+  ];
   assert.deepEqual(sharded.map((part) => part.name), names);
 });
 

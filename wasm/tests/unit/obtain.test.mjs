@@ -83,3 +83,28 @@ test('that there is no file is remembered for a day, and longer without a networ
   await change(old);
   assert.equal((await get(url, { optional })).blob.size, 2);
 });
+
+test('a file that is refused may be done without, and is asked for again', async () => {
+  const url = server.url('/refused.json');
+  const how = server.add('/refused.json', Buffer.from('{}'), { refused: true });
+  await assert.rejects(get(url), ({ code, message }) => code === 'network' && message.includes('refuses'));
+  assert.equal((await get(url, { optional: true })).blob, undefined);
+  how.refused = false;
+  assert.equal((await get(url, { optional: true })).blob.size, 2);
+});
+
+test('a chunk that is deleted while it is read is no part of a file', async () => {
+  const url = server.url('/deleted.gguf');
+  server.add('/deleted.gguf', noise(2 * CHUNK));
+  await get(url);
+  const { match } = cache;
+  // As another tab does it, after the chunks were looked at.
+  cache.match = async (address) => {
+    const found = await match(address);
+    if (address.endsWith('/1')) kept.delete(address);
+    return found;
+  };
+  await assert.rejects(get(url), ({ code, message }) => code === 'file' && message.includes('deleted'));
+  cache.match = match;
+  assert.equal((await get(url)).stats.repaired, 1);
+});

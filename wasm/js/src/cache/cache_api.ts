@@ -1,3 +1,4 @@
+import { EagletError } from '../errors.js';
 import { lengthOf, parse, type Manifest } from './manifest.js';
 import type { Entry, Store } from './store.js';
 
@@ -69,7 +70,11 @@ class CacheEntry implements Entry {
   }
 
   async blob(manifest: Manifest): Promise<Blob> {
-    return new Blob(await Promise.all(manifest.hashes.map((_, index) => this.chunk(index))));
+    const chunks = await Promise.all(manifest.hashes.map((_, index) => this.chunk(index)));
+    if (chunks.some((chunk, index) => chunk.size !== lengthOf(manifest, index))) {
+      throw new EagletError('file', `${manifest.url}: it was deleted while it was read; load it again`);
+    }
+    return new Blob(chunks);
   }
 
   async close(): Promise<void> {}

@@ -12,8 +12,11 @@ export interface Manifest {
   readonly chunk: number;
   /** SHA-256 of each chunk in base64, `null` while it is missing. */
   hashes: (string | null)[];
-  /** The server has no such file; remembered, so that it need not be asked again. */
-  readonly absent?: true;
+  /**
+   * The server has no such file; remembered, so that it need not be asked again. One that was
+   * refused may be given to who asks later, and is not.
+   */
+  readonly absent?: true | 'refused';
   /** The hash of the whole file that was verified. */
   integrity?: string;
   /** Milliseconds since 1970 of the last change. */
@@ -34,9 +37,9 @@ export function fresh(url: string, size: number, validator: string | null): Mani
   };
 }
 
-/** A manifest that remembers that there is no such file. */
-export function absent(url: string): Manifest {
-  return { ...fresh(url, 0, null), absent: true };
+/** A manifest of a file that the server does not have, or refuses. */
+export function absent(url: string, how: true | 'refused'): Manifest {
+  return { ...fresh(url, 0, null), absent: how };
 }
 
 /** The bytes of chunk `index`; while the size is unknown, all chunks that came are full. */

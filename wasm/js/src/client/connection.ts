@@ -1,5 +1,5 @@
 import { Aborted, EagletError, fromWire } from '../errors.js';
-import type { Calls, FromWorker, Op, Port } from '../worker/protocol.js';
+import { callIds, isOurs, type Calls, type FromWorker, type Op, type Port } from '../worker/protocol.js';
 
 interface Pending {
   resolve(value: never): void;
@@ -15,17 +15,22 @@ export interface Watch<O extends Op> {
 
 /** The page's end of the line to a worker. */
 export class Connection {
-  private readonly pending = new Map<number, Pending>();
-  private ids = 0;
+  private readonly pending = new Map<string, Pending>();
+  private readonly nextId = callIds();
+  private answered = false;
   private closed: EagletError | undefined;
 
   constructor(
     private readonly port: Port,
     private readonly hangUp: () => void,
+    /** The worker does nothing else, so that whatever fails in it is our failure. */
+    private readonly alone: boolean,
   ) {
     port.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => this.receive(data));
     (port as Partial<MessagePort>).start?.();
     (port as Partial<Worker>).addEventListener?.('error', (event) => {
+      // Its author's code may fail without harm to the engine, whose own faults are answers.
+      if (this.answered && !this.alone) return;
       const why = (event as ErrorEvent).message || 'its script cannot be loaded';
       this.close(new EagletError('internal', `the worker failed: ${why}`));
     });
@@ -36,11 +41,11 @@ export class Connection {
     const { signal, onEvent } = watch;
     if (this.closed) return Promise.reject(this.closed);
     if (signal?.aborted) return Promise.reject(new Aborted());
-    const id = this.ids++;
+    const id = this.nextId();
     return new Promise((resolve, reject) => {
       const abort = () => {
         this.pending.delete(id);
-        this.port.postMessage({ cancel: id });
+        this.port.postMessage({ id, cancel: true });
         reject(new Aborted());
       };
       const settled = <T>(settle: (value: T) => void) => (value: T) => {
@@ -56,7 +61,7 @@ export class Connection {
   /** Stops all calls that run or wait; they fail with `why`. */
   stop(why: EagletError): void {
     for (const [id, { reject }] of this.pending) {
-      this.port.postMessage({ cancel: id });
+      this.port.postMessage({ id, cancel: true });
       reject(why);
     }
     this.pending.clear();
@@ -71,8 +76,9 @@ export class Connection {
   }
 
   private receive(message: FromWorker): void {
-    const call = this.pending.get(message.id);
+    const call = isOurs(message) ? this.pending.get(message.id) : undefined;
     if (!call) return;
+    this.answered = true;
     if ('event' in message) {
       call.event?.(message.event as never);
       return;

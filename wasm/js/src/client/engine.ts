@@ -1,4 +1,4 @@
-import { EagletError } from '../errors.js';
+import { EagletError, InvalidRequest } from '../errors.js';
 import type { Completion, CompletionRequest } from '../types/chat.js';
 import type { FileStats, Stats } from '../types/stats.js';
 import type { EngineStats } from '../worker/protocol.js';
@@ -39,13 +39,17 @@ export class Engine {
   }
 
   /** The ids of a text. None are added; special tokens in the text are read as such. */
-  tokenize(text: string): Promise<Uint32Array> {
+  async tokenize(text: string): Promise<Uint32Array> {
+    if (typeof text !== 'string') throw new InvalidRequest('tokenize takes a string');
     return this.connection.call('tokenize', text);
   }
 
   /** The text of ids. */
-  detokenize(ids: ArrayLike<number>): Promise<string> {
-    return this.connection.call('detokenize', Uint32Array.from(ids));
+  async detokenize(ids: ArrayLike<number>): Promise<string> {
+    const list = Array.from(ids ?? [NaN]);
+    const sound = list.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 32);
+    if (!sound) throw new InvalidRequest('detokenize takes a list of token ids');
+    return this.connection.call('detokenize', Uint32Array.from(list));
   }
 
   /** The model, the device and why it was taken, memory, files and storage. */

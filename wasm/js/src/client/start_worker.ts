@@ -6,12 +6,12 @@ import { Connection } from './connection.js';
 export function connect(worker: Worker | MessagePort | string | URL | undefined): Connection {
   if (worker === undefined || typeof worker === 'string' || worker instanceof URL) {
     const started = start(worker);
-    return new Connection(started, () => started.terminate());
+    return new Connection(started, () => started.terminate(), true);
   }
   if (typeof worker.postMessage !== 'function') {
     throw new InvalidRequest('worker must be a Worker, a MessagePort or an address');
   }
-  return new Connection(worker as Port, () => undefined);
+  return new Connection(worker as Port, () => undefined, false);
 }
 
 function start(address: string | URL | undefined): Worker {

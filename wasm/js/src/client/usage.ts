@@ -33,6 +33,7 @@ export function usageOf(wire: WireUsage, finish: Finish, { method = 'auto', seed
       verify_s: wire.verify_seconds,
       dispatches_per_token: wire.dispatches / tokens,
       uploads_per_token: wire.uploads / tokens,
+      submits_per_token: wire.submits / tokens,
       readbacks_per_token: wire.readbacks / tokens,
       finish,
     },

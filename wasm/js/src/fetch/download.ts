@@ -47,9 +47,9 @@ async function attempt(job: Job, known: Manifest | undefined): Promise<Manifest>
   const manifest = await retry(job.signal, () =>
     job.lanes.run(async () => {
       const answer = await ask(job, first * (known?.chunk ?? CHUNK), known?.chunk ?? CHUNK);
-      if (answer.kind === 'absent') {
+      if (answer.kind === 'absent' || answer.kind === 'refused') {
         await answer.close();
-        return nothing(job);
+        return nothing(job, answer.kind);
       }
       if (answer.kind === 'beyond') {
         await answer.close();
@@ -74,9 +74,12 @@ async function attempt(job: Job, known: Manifest | undefined): Promise<Manifest>
   return manifest;
 }
 
-function nothing(job: Job): Manifest {
-  if (!job.optional) throw new EagletError('file', `${job.url}: the server has no such file (404, or a page in its place)`);
-  return absent(job.url);
+/** Some servers refuse what they do not have, unless they may be asked for a list. */
+function nothing(job: Job, kind: 'absent' | 'refused'): Manifest {
+  if (job.optional) return absent(job.url, kind === 'absent' || kind);
+  throw kind === 'absent'
+    ? new EagletError('file', `${job.url}: the server has no such file (404, or a page in its place)`)
+    : new EagletError('network', `${job.url}: the server refuses it (401 or 403)`);
 }
 
 function matches(manifest: Manifest, answer: Answer): boolean {

@@ -9,9 +9,9 @@ const STALL = 30_000;
 export interface Answer {
   /**
    * `whole`: the server ignores ranges and sends the file from its start; `beyond`: the file
-   * ends before the range.
+   * ends before the range; `refused`: to whoever asks without permission.
    */
-  readonly kind: 'range' | 'whole' | 'beyond' | 'absent';
+  readonly kind: 'range' | 'whole' | 'beyond' | 'absent' | 'refused';
   /** Bytes of the whole file, if the server says so. */
   readonly total: number | undefined;
   /** Changes when the file does: its etag, or else its date. */
@@ -40,19 +40,20 @@ export async function request(
     const { status } = response;
     // Servers of single-page applications answer with a page to what they do not have.
     const page = response.ok && /^text\/html\b/i.test(response.headers.get('content-type') ?? '');
+    const refused = status === 401 || status === 403;
     const absent = page || status === 404 || status === 410;
     // Of an empty file there is no range, from the start either.
     const empty = /^(bytes \*\/0)?$/.test(response.headers.get('content-range') ?? '');
     const beyond = status === 416 && (offset > 0 || empty);
-    if (!response.ok && !absent && !beyond) throw refusal(url, status, response.statusText);
+    if (!response.ok && !absent && !refused && !beyond) throw refusal(url, status, response.statusText);
     const ranged = status === 206;
     if (ranged && !startsAt(response, offset)) {
       throw new EagletError('network', `${url}: the server answered with another range`);
     }
     return {
-      kind: absent ? 'absent' : ranged || (beyond && offset === 0) ? 'range' : beyond ? 'beyond' : 'whole',
-      total: absent || beyond ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
-      validator: response.headers.get('etag') ?? response.headers.get('last-modified'),
+      kind: refused ? 'refused' : absent ? 'absent' : ranged || (beyond && offset === 0) ? 'range' : beyond ? 'beyond' : 'whole',
+      total: refused || absent || beyond ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
+      validator: versionOf(response.headers),
       body: pieces(url, response, watch),
       async close() {
         watch.end();
@@ -71,6 +72,11 @@ function refusal(url: string, status: number, text: string): EagletError {
   return passing ? new Passing(message) : new EagletError('network', message);
 }
 
+/** An etag may be weak or not as it passes a proxy, or from one server to the next. */
+function versionOf(headers: Headers): string | null {
+  return headers.get('etag')?.replace(/^W\//, '') ?? headers.get('last-modified');
+}
+
 function startsAt(response: Response, offset: number): boolean {
   const range = response.headers.get('content-range');
   // Other origins hide this header unless they expose it.
@@ -81,8 +87,10 @@ async function totalOf(url: string, response: Response, signal: AbortSignal) {
   const named = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
   if (named !== undefined) return Number(named);
   // As a range, since a whole file might be compressed and its length another one.
-  const head = await fetch(url, { method: 'HEAD', headers: { Range: 'bytes=0-' }, cache: 'no-store', signal });
-  return head.ok ? lengthOf(head) : undefined;
+  const how = { method: 'HEAD', headers: { Range: 'bytes=0-' }, cache: 'no-store', signal } as const;
+  // Servers may allow other origins to get and no more.
+  const head = await fetch(url, how).catch(() => undefined);
+  return head?.ok ? lengthOf(head) : undefined;
 }
 
 function lengthOf(response: Response): number | undefined {

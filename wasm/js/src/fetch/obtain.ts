@@ -83,7 +83,7 @@ async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Ob
       if (none && error instanceof Passing) return none;
       throw error;
     });
-    if (manifest.absent) await landing.save(manifest);
+    if (manifest.absent === true) await landing.save(manifest);
   }
   const blob = manifest.absent ? undefined : await landing.finish(manifest);
   if (blob && remote.integrity !== undefined && manifest.integrity !== remote.integrity) {

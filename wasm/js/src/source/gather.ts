@@ -24,6 +24,8 @@ export async function gather(wanted: readonly Wanted[], hashes: Hashes, shared: 
 }
 
 const INDEX = 'model.safetensors.index.json';
+/** What a folder may have beside its configuration and weights. A head's has no tokenizer. */
+const OPTIONAL = ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'];
 
 function bring(one: Wanted, hashes: Hashes, shared: Shared): Promise<Part[]> {
   switch (one.kind) {
@@ -56,19 +58,15 @@ async function fetched(
   return blob ? [{ name, blob, stats }] : [];
 }
 
-/** A Hugging Face folder. A head's has no tokenizer; one file of weights has no index. */
+/** A Hugging Face folder. One file of weights has no index. */
 async function bringFolder(base: string, hashes: Hashes, shared: Shared): Promise<Part[]> {
   const file = (name: string, optional: boolean) =>
     fetched(new URL(name, base).href, name, optional, hashes, shared);
-  const small = Promise.all([
-    file('config.json', false),
-    file('tokenizer.json', true),
-    file('tokenizer_config.json', true),
-  ]);
+  const small = Promise.all([file('config.json', false), ...OPTIONAL.map((name) => file(name, true))]);
   const weights = (async () => {
     const index = await file(INDEX, true);
     const shards = index[0] ? await shardsOf(index[0]) : ['model.safetensors'];
-    checkNames(hashes, ['config.json', 'tokenizer.json', 'tokenizer_config.json', INDEX, ...shards]);
+    checkNames(hashes, ['config.json', ...OPTIONAL, INDEX, ...shards]);
     return [index, ...(await Promise.all(shards.map((shard) => file(shard, false))))];
   })();
   return (await Promise.all([small, weights])).flat(2);

@@ -105,10 +105,12 @@ export interface UsageExtra {
   readonly tried_by_depth: readonly number[];
   readonly draft_s: number;
   readonly verify_s: number;
-  /** Kernels that the GPU was asked to run; 0 on the processor, as the next two. */
+  /** Kernels that the GPU was asked to run; 0 on the processor, as the next three. */
   readonly dispatches_per_token: number;
   /** Buffers that were copied to the GPU. */
   readonly uploads_per_token: number;
+  /** Batches of work that the GPU's queue was handed. */
+  readonly submits_per_token: number;
   /** Waits for something to come back. */
   readonly readbacks_per_token: number;
   /** `context`: the context is full; OpenAI's shape calls it `length`. */

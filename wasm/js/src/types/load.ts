@@ -70,6 +70,6 @@ export interface LoadOptions {
    * default asks only where the answer is known to be yes.
    */
   readonly persist?: boolean;
-  /** The worker to run in, for this engine alone, or its URL; default: one is started. */
+  /** The worker to run in, which holds one engine at a time, or its URL; default: one is started. */
   readonly worker?: Worker | MessagePort | string | URL;
 }

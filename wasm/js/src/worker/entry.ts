@@ -6,6 +6,8 @@ import * as webgpu from '../wasm/eaglet_webgpu.js';
 import { hurryReadbacks } from './hurry.js';
 import type { Port } from './protocol.js';
 import { serve } from './serve.js';
+import { countSubmits } from './submits.js';
 
+countSubmits();
 hurryReadbacks();
 serve(globalThis as unknown as Port, { wasm, webgpu });

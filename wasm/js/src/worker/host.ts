@@ -9,6 +9,7 @@ import { breathe, seldom } from './breathe.js';
 import { pick, type Modules } from './pick.js';
 import type { Calls, EngineStats, Round, WireUsage } from './protocol.js';
 import { reader } from './reader.js';
+import { submits } from './submits.js';
 
 /** Connections at a time: what browsers allow for one server. */
 const CONNECTIONS = 6;
@@ -51,6 +52,7 @@ export class Host {
   async generate(request: string, signal: AbortSignal, tell: (round: Round) => void): Promise<WireUsage> {
     if (signal.aborted) throw new Aborted();
     const generation = await this.loaded().start(request);
+    const before = submits();
     try {
       for (;;) {
         // Rounds are computed without a pause; the word to stop needs one to come in.
@@ -60,7 +62,8 @@ export class Host {
         if (round === undefined) break;
         tell(JSON.parse(round) as Round);
       }
-      return JSON.parse(generation.usage()) as WireUsage;
+      const usage = JSON.parse(generation.usage()) as Omit<WireUsage, 'submits'>;
+      return { ...usage, submits: submits() - before };
     } finally {
       free(generation);
     }

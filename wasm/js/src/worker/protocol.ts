@@ -49,6 +49,7 @@ export interface WireUsage {
   readonly tried_by_depth: readonly number[];
   readonly dispatches: number;
   readonly uploads: number;
+  readonly submits: number;
   readonly readbacks: number;
   readonly draft_seconds: number;
   readonly verify_seconds: number;
@@ -81,14 +82,29 @@ export type Op = keyof Calls;
 
 /** From the page. `cancel` stops the call of that id, which is then answered in its own way. */
 export type ToWorker =
-  | { readonly id: number; readonly op: Op; readonly args: Calls[Op]['args'] }
-  | { readonly cancel: number };
+  | { readonly id: string; readonly op: Op; readonly args: Calls[Op]['args'] }
+  | { readonly id: string; readonly cancel: true };
 
 /** From the worker. */
 export type FromWorker =
-  | { readonly id: number; readonly value: Calls[Op]['value'] }
-  | { readonly id: number; readonly error: WireError }
-  | { readonly id: number; readonly event: Calls[Op]['event'] };
+  | { readonly id: string; readonly value: Calls[Op]['value'] }
+  | { readonly id: string; readonly error: WireError }
+  | { readonly id: string; readonly event: Calls[Op]['event'] };
+
+const MARK = 'eaglet/';
+
+/** Ids for the calls of one line: a worker may have had others before. */
+export function callIds(): () => string {
+  const line = crypto.getRandomValues(new Uint32Array(2)).join('-');
+  let calls = 0;
+  return () => `${MARK}${line}/${calls++}`;
+}
+
+/** Whether it is one of these messages: the page's author may send others to a worker of theirs. */
+export function isOurs(message: unknown): boolean {
+  const { id } = (message ?? {}) as { id?: unknown };
+  return typeof id === 'string' && id.startsWith(MARK);
+}
 
 /** A worker seen from the page, or the page seen from a worker. */
 export interface Port {

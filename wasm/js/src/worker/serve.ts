@@ -1,12 +1,12 @@
 import { EagletError, panicked, toWire, type WireError } from '../errors.js';
 import { Host } from './host.js';
 import type { Modules } from './pick.js';
-import type { Calls, FromWorker, Op, Port, ToWorker } from './protocol.js';
+import { isOurs, type Calls, type FromWorker, type Op, type Port, type ToWorker } from './protocol.js';
 
 /** Answers the calls that come through `port`, one at a time and in their order. */
 export function serve(port: Port, modules: Modules): void {
   const host = new Host(modules);
-  const running = new Map<number, AbortController>();
+  const running = new Map<string, AbortController>();
   const post = (answer: FromWorker) => port.postMessage(answer);
   let last: Promise<void> = Promise.resolve();
   let crashed: WireError | undefined;
@@ -25,8 +25,9 @@ export function serve(port: Port, modules: Modules): void {
   port.addEventListener('unhandledrejection', (event) => crash(event, (event as PromiseRejectionEvent).reason));
 
   port.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
+    if (!isOurs(data)) return;
     if ('cancel' in data) {
-      running.get(data.cancel)?.abort();
+      running.get(data.id)?.abort();
       return;
     }
     const { id, op, args } = data;
