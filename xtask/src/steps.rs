@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::requirements::{Requirement, provide};
@@ -108,8 +109,13 @@ fn runtime_dir() -> Option<(&'static str, PathBuf)> {
 
 /// The workspace, wherever the chore was called from.
 pub fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
+    // As cargo says when it runs this: what it was built in may be another checkout, with which
+    // this one shares a build folder.
+    static HERE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = std::env::var_os("CARGO_MANIFEST_DIR");
+        here.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+    });
+    HERE.parent().unwrap_or(&HERE)
 }
 
 /// Where cargo builds.
