@@ -132,7 +132,7 @@ test('content in parts, and the developer role', async () => {
 test('the next turn reuses what the conversation has', async () => {
   const first = await engine.chat.completions.create({ messages: user('one two') });
   assert.equal(first.usage.extra.reused_tokens, 0);
-  const messages = [...user('one two'), first.choices[0].message, ...user('three')].map(({ role, content }) => ({ role, content }));
+  const messages = [...user('one two'), first.choices[0].message, ...user('three')];
   const second = await engine.chat.completions.create({ messages });
   assert.ok(second.usage.extra.reused_tokens >= 4);
   assert.equal(second.usage.prompt_tokens_details.cached_tokens, second.usage.extra.reused_tokens);
@@ -192,6 +192,9 @@ test('what would silently be left out is refused', async () => {
   await refused({ tools: [] }, /"tools" is not supported/);
   await refused({ max_token: 3 }, /"max_token" is not supported/);
   await refused({ max_tokens: 1.5 }, /max_tokens must be a whole number/);
+  for (const seed of [-1, 0.5, 2 ** 60, 5n]) await refused({ seed }, /seed must be a whole number/);
+  await refused({ messages: [null] }, /messages\[0\] is no message/);
+  await refused({ messages: [{ role: 'assistant', content: 'x', tool_calls: [{}] }] }, /"tool_calls" is not supported/);
   await refused({ top_logprobs: 3 }, /needs logprobs/);
   await refused({ logprobs: true, top_logprobs: 21 }, /from 0 to 20/);
   await refused({ stop: [''] }, /stop must be/);

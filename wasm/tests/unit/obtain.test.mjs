@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 
+import { cache as files } from '../../dist/cache/index.js';
 import { CHUNK } from '../../dist/cache/manifest.js';
 import { Lanes } from '../../dist/fetch/lanes.js';
 import { obtain } from '../../dist/fetch/obtain.js';
@@ -28,8 +29,8 @@ after(() => {
   return server.close();
 });
 
-function get(url, remote = {}) {
-  const shared = { mode: true, lanes: new Lanes(6), signal: new AbortController().signal, tally: new Tally(() => {}) };
+function get(url, remote = {}, mode = true) {
+  const shared = { mode, lanes: new Lanes(6), signal: new AbortController().signal, tally: new Tally(() => {}) };
   return obtain({ url, name: 'a.gguf', optional: false, integrity: undefined, ...remote }, shared);
 }
 
@@ -107,4 +108,35 @@ test('a chunk that is deleted while it is read is no part of a file', async () =
   await assert.rejects(get(url), ({ code, message }) => code === 'file' && message.includes('deleted'));
   cache.match = match;
   assert.equal((await get(url)).stats.repaired, 1);
+});
+
+test('a stream that broke off is listed, can be deleted, and comes anew', async () => {
+  const url = server.url('/stream.gguf');
+  const bytes = noise(3 * CHUNK);
+  server.add('/stream.gguf', bytes, { ranges: false, breaks: 4 });
+  await assert.rejects(get(url), { code: 'network' });
+  const [{ complete, size }] = await files.list();
+  assert.deepEqual([complete, size, await files.has(url)], [false, -1, false]);
+  assert.equal(await files.delete(url), true);
+  assert.equal(kept.size, 0);
+  server.add('/stream.gguf', bytes, { ranges: false, breaks: 4 });
+  await assert.rejects(get(url), { code: 'network' });
+  const { blob, stats } = await get(url);
+  assert.equal(sha256(Buffer.from(await blob.arrayBuffer())), sha256(bytes));
+  assert.equal(stats.from, 'network');
+  assert.equal(await files.has(url), true);
+});
+
+test('a file that is fetched anew has the room of the one it replaces', async (t) => {
+  const url = server.url('/replaced.gguf');
+  server.add('/replaced.gguf', noise(2 * CHUNK));
+  await get(url);
+  const original = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+  t.after(() => Object.defineProperty(globalThis, 'navigator', original ?? { value: undefined, configurable: true }));
+  const storage = { estimate: async () => ({ quota: 2 * CHUNK + 5, usage: 2 * CHUNK }) };
+  Object.defineProperty(globalThis, 'navigator', { value: { storage }, configurable: true });
+  server.add('/replaced.gguf', noise(2 * CHUNK + 5, 2));
+  assert.equal((await get(url, {}, 'reload')).stats.stored, 'cache');
+  server.add('/replaced.gguf', noise(2 * CHUNK + 11, 3));
+  assert.equal((await get(url, {}, 'reload')).stats.stored, 'memory');
 });

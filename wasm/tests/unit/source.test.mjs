@@ -16,7 +16,8 @@ test('files keep their names; lists may mix', () => {
   const list = wanted([file, 'https://example.org/model.safetensors']);
   assert.deepEqual(list.map((one) => one.name), ['config.json', 'model.safetensors']);
   assert.equal(wanted(new Blob([]))[0].name, 'model.gguf');
-  assert.throws(() => wanted([42]), { name: 'InvalidRequest' });
+  assert.equal(wanted({ length: 1, 0: file }).length, 1, 'like the list of an input');
+  for (const wrong of [[42], [], 5, undefined, null, new ArrayBuffer(3)]) assert.throws(() => wanted(wrong), { name: 'InvalidRequest' });
 });
 
 test('hashes are for the weights, or for files by name', () => {

@@ -9,7 +9,7 @@ export interface CachedFile {
   readonly url: string;
   /** Bytes that are there. */
   readonly bytes: number;
-  /** Bytes of the whole file. */
+  /** Bytes of the whole file; -1 if they are not known. */
   readonly size: number;
   /** Whether it can be used without the network. */
   readonly complete: boolean;

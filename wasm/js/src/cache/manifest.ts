@@ -5,7 +5,7 @@ export const CHUNK = 4 << 20;
 export interface Manifest {
   readonly version: 1;
   readonly url: string;
-  /** Bytes; -1 until the server has said. */
+  /** Bytes; -1 until a stream has come to its end. */
   size: number;
   /** The server's etag or date: the chunks belong to this version of the file. */
   readonly validator: string | null;
@@ -78,7 +78,7 @@ export function parse(text: string): Manifest | undefined {
       typeof chunk === 'number' &&
       chunk > 0 &&
       Array.isArray(hashes) &&
-      hashes.length === Math.max(0, Math.ceil(size / chunk));
+      (size < 0 || hashes.length === Math.ceil(size / chunk));
     return sound ? (read as Manifest) : undefined;
   } catch {
     return undefined;

@@ -74,6 +74,7 @@ function common(
     if (value !== undefined && value !== null) wire[field] = value;
   }
   // The engine's own default is a fixed number: the same answer each time.
+  if (wire.seed !== undefined) wire.seed = count('seed', wire.seed as number, Number.MAX_SAFE_INTEGER);
   if (Number(wire.temperature) > 0) wire.seed ??= crypto.getRandomValues(new Uint32Array(1))[0];
   const stop = stops(request.stop);
   if (stop.length > 0) wire.stop = stop;
@@ -94,7 +95,14 @@ function count(field: string, value: number, most: number, least = 0): number {
   throw new InvalidRequest(`${field} must be a whole number from ${least} to ${most}, not ${String(value)}`);
 }
 
-function message({ role, content }: Message, index: number): { role: string; content: string } {
+/** What else messages of answers have in OpenAI's shape, when they come back in the next turn. */
+const EMPTY = new Set(['refusal', 'annotations']);
+
+function message(given: Message, index: number): { role: string; content: string } {
+  if (typeof given !== 'object' || given === null) throw new InvalidRequest(`messages[${index}] is no message`);
+  const { role, content, ...more } = given;
+  const other = Object.entries(more).find(([field, value]) => !EMPTY.has(field) && value !== undefined && value !== null);
+  if (other) throw new InvalidRequest(`messages[${index}]: "${other[0]}" is not supported`);
   const name = role === 'developer' ? 'system' : role;
   if (!ROLES.has(name)) {
     throw new InvalidRequest(`messages[${index}]: the role "${String(role)}" is not supported; use system, user or assistant`);

@@ -131,12 +131,13 @@ async function stream(job: Job, answer: Answer): Promise<Manifest> {
   const manifest = fresh(job.url, whole.total ?? -1, whole.validator);
   manifest.hashes = [];
   if (whole.total !== undefined) await job.sized(manifest);
+  // Until the end it does not count: no range can go on with a stream.
+  manifest.size = -1;
   let chunk = new Uint8Array(manifest.chunk);
   let filled = 0;
   let moved = 0;
   const put = async (bytes: Uint8Array<ArrayBuffer>) => {
     manifest.hashes.push(null);
-    // Until the end the manifest counts as torn: its hashes do not fill its size.
     await job.landing.put(manifest, manifest.hashes.length - 1, bytes);
   };
   try {

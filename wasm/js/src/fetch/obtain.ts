@@ -59,6 +59,8 @@ async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Ob
   // Another load could do without the file, and remembers for a while that there is none.
   const none = manifest?.absent && remote.optional ? manifest : undefined;
   if (manifest?.absent && !(none && Date.now() - none.stored < ABSENT)) manifest = undefined;
+  // What broke off without a word of its size cannot be gone on with.
+  if (manifest && manifest.size < 0) manifest = undefined;
   let repaired = 0;
   if (manifest) {
     progress.size(manifest.size);
@@ -74,7 +76,9 @@ async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Ob
       restarted: () => progress.restart(),
       sized: async (of) => {
         progress.size(of.size);
-        const lacks = landing.kind !== 'memory' && (await lackOfRoom(of.size - bytesOf(of)));
+        // What is written over makes room for what comes in its place.
+        const there = bytesOf(opened.entry.manifest ?? of);
+        const lacks = landing.kind !== 'memory' && (await lackOfRoom(of.size - there));
         if (lacks) await landing.leaveStore(of, lacks);
       },
     };

@@ -7,6 +7,8 @@ export type Wanted =
   | { readonly kind: 'url'; readonly url: string; readonly name: string }
   | { readonly kind: 'blob'; readonly blob: Blob; readonly name: string };
 
+const SOURCES = 'a source is an address, a File or Blob, or a list of those';
+
 /** Reads a source; addresses are resolved here, since the worker has another base. */
 export function wanted(source: ModelSource): Wanted[] {
   if (typeof source === 'string' || source instanceof URL) {
@@ -17,6 +19,8 @@ export function wanted(source: ModelSource): Wanted[] {
       : [{ kind: 'folder', url: folder(url) }];
   }
   if (source instanceof Blob) return [file(source)];
+  // Any other value may come from JavaScript.
+  if (typeof (source as ArrayLike<FileSource> | undefined)?.length !== 'number') throw new InvalidRequest(SOURCES);
   const files = Array.from(source, file);
   if (files.length === 0) throw new InvalidRequest('the list of files is empty');
   return files;
@@ -29,7 +33,7 @@ function file(source: FileSource): Wanted {
     return { kind: 'blob', blob: source, name };
   }
   if (typeof source !== 'string' && !(source instanceof URL)) {
-    throw new InvalidRequest('a source is an address, a File or Blob, or a list of those');
+    throw new InvalidRequest(SOURCES);
   }
   const url = absolute(source);
   return { kind: 'url', url, name: nameOf(url) };

@@ -24,7 +24,7 @@ export interface Sampling {
   readonly top_k?: number | null;
   /** Keep tokens with at least this share of the likeliest one's probability. */
   readonly min_p?: number | null;
-  /** Draws are a function of this number and the position alone. Default: drawn for each answer. */
+  /** From 0 on. Draws are a function of it and the position alone. Default: drawn for each answer. */
   readonly seed?: number | null;
   /** Up to 16 strings that end the answer; they are not part of it. */
   readonly stop?: string | readonly string[] | null;
