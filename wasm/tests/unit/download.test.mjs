@@ -190,3 +190,11 @@ test('an etag that is weak by turns is the same version', async () => {
   assert.ok(got.equals(bytes));
   assert.equal(loaded, SIZE);
 });
+
+test('a server that refuses in the middle is told, and is not taken for one whose file changed', async () => {
+  for (const optional of [false, true]) {
+    const { path, how, url } = serve({});
+    Object.defineProperty(how, 'refused', { get: () => server.requests(path).length > 1 });
+    await assert.rejects(fetchInto(new FakeEntry(), url, { optional }), ({ code, message }) => code === 'network' && message.includes('answered 403'));
+  }
+});

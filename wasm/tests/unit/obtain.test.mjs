@@ -88,7 +88,7 @@ test('that there is no file is remembered for a day, and longer without a networ
 test('a file that is refused may be done without, and is asked for again', async () => {
   const url = server.url('/refused.json');
   const how = server.add('/refused.json', Buffer.from('{}'), { refused: true });
-  await assert.rejects(get(url), ({ code, message }) => code === 'network' && message.includes('refuses'));
+  await assert.rejects(get(url), ({ code, message }) => code === 'network' && message.includes('answered 403'));
   assert.equal((await get(url, { optional: true })).blob, undefined);
   how.refused = false;
   assert.equal((await get(url, { optional: true })).blob.size, 2);

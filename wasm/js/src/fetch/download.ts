@@ -1,7 +1,7 @@
 import { EagletError } from '../errors.js';
 import type { Landing } from '../cache/landing.js';
 import { absent, CHUNK, fresh, lengthOf, missing, type Manifest } from '../cache/manifest.js';
-import { request, type Answer } from './http.js';
+import { Refused, request, type Answer } from './http.js';
 import { all, type Lanes } from './lanes.js';
 import { linked } from './linked.js';
 import { Passing, retry } from './retry.js';
@@ -46,10 +46,15 @@ async function attempt(job: Job, known: Manifest | undefined): Promise<Manifest>
   const first = (known && missing(known)[0]) ?? 0;
   const manifest = await retry(job.signal, () =>
     job.lanes.run(async () => {
-      const answer = await ask(job, first * (known?.chunk ?? CHUNK), known?.chunk ?? CHUNK);
-      if (answer.kind === 'absent' || answer.kind === 'refused') {
+      const answer = await ask(job, first * (known?.chunk ?? CHUNK), known?.chunk ?? CHUNK).catch((error: unknown) => {
+        // Some servers refuse what they do not have, unless they may be asked for a list.
+        if (job.optional && error instanceof Refused) return undefined;
+        throw error;
+      });
+      if (!answer) return absent(job.url, 'refused');
+      if (answer.kind === 'absent') {
         await answer.close();
-        return nothing(job, answer.kind);
+        return nothing(job);
       }
       if (answer.kind === 'beyond') {
         await answer.close();
@@ -74,12 +79,9 @@ async function attempt(job: Job, known: Manifest | undefined): Promise<Manifest>
   return manifest;
 }
 
-/** Some servers refuse what they do not have, unless they may be asked for a list. */
-function nothing(job: Job, kind: 'absent' | 'refused'): Manifest {
-  if (job.optional) return absent(job.url, kind === 'absent' || kind);
-  throw kind === 'absent'
-    ? new EagletError('file', `${job.url}: the server has no such file (404, or a page in its place)`)
-    : new EagletError('network', `${job.url}: the server refuses it (401 or 403)`);
+function nothing(job: Job): Manifest {
+  if (!job.optional) throw new EagletError('file', `${job.url}: the server has no such file (404, or a page in its place)`);
+  return absent(job.url, true);
 }
 
 function matches(manifest: Manifest, answer: Answer): boolean {

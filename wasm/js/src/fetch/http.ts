@@ -2,6 +2,13 @@ import { Aborted, EagletError } from '../errors.js';
 import { linked } from './linked.js';
 import { Passing } from './retry.js';
 
+/** The server gives the file to no one without permission. */
+export class Refused extends EagletError {
+  constructor(message: string) {
+    super('network', message);
+  }
+}
+
 /** A connection that brings nothing for so long is given up, in milliseconds. */
 const STALL = 30_000;
 
@@ -9,9 +16,9 @@ const STALL = 30_000;
 export interface Answer {
   /**
    * `whole`: the server ignores ranges and sends the file from its start; `beyond`: the file
-   * ends before the range; `refused`: to whoever asks without permission.
+   * ends before the range.
    */
-  readonly kind: 'range' | 'whole' | 'beyond' | 'absent' | 'refused';
+  readonly kind: 'range' | 'whole' | 'beyond' | 'absent';
   /** Bytes of the whole file, if the server says so. */
   readonly total: number | undefined;
   /** Changes when the file does: its etag, or else its date. */
@@ -40,19 +47,18 @@ export async function request(
     const { status } = response;
     // Servers of single-page applications answer with a page to what they do not have.
     const page = response.ok && /^text\/html\b/i.test(response.headers.get('content-type') ?? '');
-    const refused = status === 401 || status === 403;
     const absent = page || status === 404 || status === 410;
     // Of an empty file there is no range, from the start either.
     const empty = /^(bytes \*\/0)?$/.test(response.headers.get('content-range') ?? '');
     const beyond = status === 416 && (offset > 0 || empty);
-    if (!response.ok && !absent && !refused && !beyond) throw refusal(url, status, response.statusText);
+    if (!response.ok && !absent && !beyond) throw refusal(url, status, response.statusText);
     const ranged = status === 206;
     if (ranged && !startsAt(response, offset)) {
       throw new EagletError('network', `${url}: the server answered with another range`);
     }
     return {
-      kind: refused ? 'refused' : absent ? 'absent' : ranged || (beyond && offset === 0) ? 'range' : beyond ? 'beyond' : 'whole',
-      total: refused || absent || beyond ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
+      kind: absent ? 'absent' : ranged || (beyond && offset === 0) ? 'range' : beyond ? 'beyond' : 'whole',
+      total: absent || beyond ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
       validator: versionOf(response.headers),
       body: pieces(url, response, watch),
       async close() {
@@ -68,6 +74,7 @@ export async function request(
 
 function refusal(url: string, status: number, text: string): EagletError {
   const message = `${url}: the server answered ${status} ${text}`.trimEnd();
+  if (status === 401 || status === 403) return new Refused(message);
   const passing = status >= 500 || status === 408 || status === 429;
   return passing ? new Passing(message) : new EagletError('network', message);
 }
