@@ -1,10 +1,11 @@
 //! One answer: its tokens and text as rounds bring them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use eaglet_core::engine::{Emission, FinishReason, Sequence, Stats, Watch};
+use eaglet_core::engine::{Emission, FinishReason, Sequence, Stats, Watch, Word};
 use eaglet_core::sample::{log_sum_exp, top_k};
-use eaglet_core::text::{Detokenizer, StopStrings, TextAssets};
+use eaglet_core::text::{Detokenizer, StopStrings, TextAssets, Tokenizer};
 use serde::Serialize;
 
 use crate::{Failure, Request};
@@ -18,22 +19,28 @@ pub struct Token {
     pub text: String,
     /// Whether a drafter guessed it.
     pub drafted: bool,
-    /// The logarithm of its probability, as the model gave it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub logprob: Option<f32>,
-    /// The likeliest tokens in its place.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub top: Option<Vec<Likely>>,
+    /// How likely it was, where that is wanted; not of the one that ends a turn, which is no
+    /// part of the answer.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub odds: Option<Odds>,
 }
 
-/// A token that could have been.
+/// How likely a token was, and others in its place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Odds {
+    /// Of the token itself.
+    #[serde(flatten)]
+    pub chosen: Likely,
+    /// The likeliest ones.
+    pub top: Vec<Likely>,
+}
+
+/// A token and its probability.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Likely {
-    /// Its id.
-    pub id: u32,
-    /// Its text, alone.
-    pub text: String,
-    /// The logarithm of its probability.
+    /// What it stands for: a part of a character, it may be.
+    pub bytes: Vec<u8>,
+    /// The logarithm of its probability, as the model gave it.
     pub logprob: f32,
 }
 
@@ -49,18 +56,21 @@ pub struct Step {
     pub finish: Option<&'static str>,
 }
 
+/// Lets the events in that are due, and says whether an answer is no longer wanted.
+pub type Listen = Box<dyn FnMut() -> Word<'static>>;
+
 /// An answer that is being given.
 pub struct Answer {
     eos: Vec<u32>,
-    /// Of the answer, and of single tokens.
     detokenizer: Detokenizer,
-    alone: Detokenizer,
+    tokenizer: Arc<Tokenizer>,
     stops: StopStrings,
     stopped: bool,
     max_tokens: Option<usize>,
     logprobs: Option<usize>,
     /// Rows that the next tokens are drawn from, where they are wanted.
     rows: VecDeque<Vec<f32>>,
+    listen: Listen,
     /// What the round at hand has brought so far.
     step: Step,
     /// What went wrong inside it.
@@ -72,21 +82,21 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Waits for the first token of an answer.
+    /// Waits for the first token of an answer; `listen` is asked while a long prompt is read.
     ///
     /// # Errors
     /// A stop string is empty.
-    pub fn new(request: &Request, text: &TextAssets) -> Result<Self, Failure> {
-        let alone = Detokenizer::new(text.tokenizer.clone(), true);
+    pub fn new(request: &Request, text: &TextAssets, listen: Listen) -> Result<Self, Failure> {
         Ok(Self {
             eos: text.tokenizer.eos_ids().to_vec(),
             detokenizer: Detokenizer::new(text.tokenizer.clone(), false),
-            alone,
+            tokenizer: text.tokenizer.clone(),
             stops: StopStrings::new(request.stop.clone())?,
             stopped: false,
             max_tokens: request.max_tokens,
             logprobs: request.logprobs,
             rows: VecDeque::new(),
+            listen,
             step: Step::default(),
             failure: None,
             stats: Stats::default(),
@@ -140,41 +150,42 @@ impl Answer {
 
     /// Reads one token; returns whether a stop string ends the answer with it.
     fn read(&mut self, id: u32) -> Result<bool, Failure> {
-        let text = match self.eos.contains(&id) {
+        let ends = self.eos.contains(&id);
+        let text = match ends {
             true => String::new(),
             false => self.detokenizer.push(id)?,
         };
         let released = self.stops.push(&text);
         self.stopped = released.stop.is_some();
         self.step.text += &released.text;
-        let mut token = Token {
+        let row = self.logprobs.zip(self.rows.pop_front());
+        let odds = row
+            .filter(|_| !ends)
+            .map(|(count, row)| self.odds(id, &row, count));
+        self.step.tokens.push(Token {
             id,
             text,
             drafted: false,
-            logprob: None,
-            top: None,
-        };
-        if let Some((count, row)) = self.logprobs.zip(self.rows.pop_front()) {
-            self.judge(&mut token, &row, count)?;
-        }
-        self.step.tokens.push(token);
+            odds,
+        });
         Ok(self.stopped)
     }
 
-    fn judge(&self, token: &mut Token, logits: &[f32], count: usize) -> Result<(), Failure> {
+    fn odds(&self, id: u32, logits: &[f32], count: usize) -> Odds {
         let total = log_sum_exp(logits);
-        token.logprob = logits.get(token.id as usize).map(|logit| logit - total);
-        if count > 0 {
-            let likely = top_k(logits, count, total).into_iter();
-            let likely = likely.map(|(id, logprob)| {
-                let mut alone = self.alone.clone();
-                let mut text = alone.push(id)?;
-                text += &alone.finish();
-                Ok::<_, Failure>(Likely { id, text, logprob })
-            });
-            token.top = Some(likely.collect::<Result<_, _>>()?);
+        let likely = |(id, logprob): (u32, f32)| Likely {
+            // Logits may be padded: an id beyond the vocabulary stands for nothing.
+            bytes: self.tokenizer.bytes(id).unwrap_or_default(),
+            logprob,
+        };
+        let top = match count {
+            0 => Vec::new(),
+            count => top_k(logits, count, total),
+        };
+        Odds {
+            chosen: likely((id, logits[id as usize] - total)),
+            top: top.into_iter().map(likely).collect(),
         }
-        Ok(())
     }
 }
 
@@ -187,6 +198,10 @@ impl Watch for Answer {
                 true
             }
         }
+    }
+
+    fn cancelled(&mut self) -> Word<'_> {
+        (self.listen)()
     }
 
     fn wants_logits(&self) -> bool {

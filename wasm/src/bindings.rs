@@ -8,13 +8,14 @@ use eaglet_core::draft::HeadCheckpoint;
 use eaglet_core::ops::Ops;
 use eaglet_core::text::{Special, TextAssets};
 use eaglet_core::weights::ModelFile;
-use js_sys::{Function, Reflect};
+use js_sys::{Function, Promise, Reflect};
 use serde::Serialize;
 use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::source::Source;
-use crate::{Answer, Failure, Options, Request, Step, Usage};
+use crate::{Answer, Failure, Listen, Options, Request, Step, Usage};
 
 unsafe extern "C" {
     /// Runs what registers itself before anything else: CubeCL's compiler does.
@@ -97,11 +98,12 @@ impl Engine {
         text.map_err(|e| thrown(e.into()))
     }
 
-    /// Runs a prompt (JSON) and gives its answer.
-    pub async fn start(&self, request: String) -> Result<Generation, JsValue> {
+    /// Runs a prompt (JSON) and gives its answer. While a long one is read, `cancelled` is
+    /// called again and again: its promise lets events in, and `true` ends the answer.
+    pub async fn start(&self, request: String, cancelled: Function) -> Result<Generation, JsValue> {
         let request = Request::parse(&request).map_err(thrown)?;
         let mut engine = take(&self.place).map_err(thrown)?;
-        let started = engine.start(&request).await;
+        let started = engine.start(&request, listening(cancelled)).await;
         match started {
             Ok((answer, first)) => Ok(Generation {
                 place: self.place.clone(),
@@ -189,6 +191,18 @@ async fn load(
         }
     };
     crate::Engine::load(&model, head, &options, tell).await
+}
+
+fn listening(cancelled: Function) -> Listen {
+    Box::new(move || {
+        let asked = cancelled.call0(&JsValue::NULL);
+        Box::pin(async move {
+            // What cannot be asked has not been cancelled.
+            let Ok(promise) = asked else { return false };
+            let word = JsFuture::from(Promise::resolve(&promise)).await;
+            word.is_ok_and(|word| word.is_truthy())
+        })
+    })
 }
 
 /// Takes the engine out of its place.

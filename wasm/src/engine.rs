@@ -11,13 +11,17 @@ use eaglet_core::text::TextAssets;
 use eaglet_core::verify::Verification;
 use eaglet_core::weights::{Checkpoint, Dtype, ModelFile};
 
-use crate::device::pace;
+use crate::device::{self, pace};
 use crate::drafting::Plan;
 use crate::info::{HeadInfo, MemoryInfo, ModelInfo};
-use crate::{Answer, Device, Failure, Info, Method, Options, Request, Step, TrainedHead};
+use crate::{Answer, Device, Failure, Info, Listen, Method, Options, Request, Step, TrainedHead};
 
 /// The one sequence of the session.
 const SEQUENCE: usize = 0;
+
+/// Rows of a prompt that the processor reads before it listens again: a second's work with
+/// half a billion weights. The kernels gain nothing from more.
+pub const ROWS: usize = 32;
 
 /// A model on a device, its text side, and the conversation that its cache holds.
 pub struct Engine {
@@ -45,7 +49,7 @@ impl Engine {
         // The tokenizer first: it is what a wrong set of files lacks.
         let text = Arc::new(TextAssets::open(model)?);
         let load = options.load(&config)?;
-        let (device, ops) = Device::open(options.device, model, load).await?;
+        let (device, ops) = Device::open(options, model, load).await?;
         let target = Arc::new(Transformer::load(model, ops, load, progress)?);
         let head = head.map(|file| TrainedHead::load(file, &target));
         let head = head.transpose()?;
@@ -56,6 +60,9 @@ impl Engine {
         let mut session = Session::new(target.clone(), room)?;
         let plan = Plan::new(Method::Plain, None)?;
         session.open(plain())?;
+        if device.name == device::WASM {
+            session.read_by(ROWS);
+        }
         let half = usize::from(target.dtype() != Dtype::F32);
         let heads = config.attention_heads();
         let slot = config.layers * 2 * heads.kv * heads.dim * (4 >> half);
@@ -109,14 +116,19 @@ impl Engine {
     }
 
     /// Runs a prompt, and returns the answer with what its first token brought. What the
-    /// cache holds of the prompt is not run again.
+    /// cache holds of the prompt is not run again. Where `listen` says while it runs that the
+    /// answer is no longer wanted, it has ended without a token.
     ///
     /// # Errors
     /// The request makes no sense for this model, or does not fit the context; or the
     /// device failed.
-    pub async fn start(&mut self, request: &Request) -> Result<(Answer, Step), Failure> {
+    pub async fn start(
+        &mut self,
+        request: &Request,
+        listen: Listen,
+    ) -> Result<(Answer, Step), Failure> {
         let ids = request.encode(&self.text)?;
-        let mut answer = Answer::new(request, &self.text)?;
+        let mut answer = Answer::new(request, &self.text, listen)?;
         let plan = Plan::new(request.method, self.head.as_ref())?;
         let (sampling, limits) = (request.sampling(), request.limits(&self.text));
         if plan == self.plan {

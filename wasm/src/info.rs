@@ -64,7 +64,6 @@ pub struct Usage {
     completion_tokens: usize,
     prefill_seconds: f64,
     decode_seconds: f64,
-    first_token_seconds: f64,
     rounds: usize,
     drafted: usize,
     accepted: usize,
@@ -80,14 +79,12 @@ pub struct Usage {
 
 impl From<&Stats> for Usage {
     fn from(stats: &Stats) -> Self {
-        let first_token_seconds = stats.prefill.as_secs_f64();
         Self {
             prompt_tokens: stats.prompt_tokens,
             reused_tokens: stats.reused_tokens,
             completion_tokens: stats.generated_tokens,
-            prefill_seconds: first_token_seconds,
+            prefill_seconds: stats.prefill.as_secs_f64(),
             decode_seconds: stats.decode.as_secs_f64(),
-            first_token_seconds,
             rounds: stats.rounds,
             drafted: stats.drafted_tokens,
             accepted: stats.accepted_by_depth.iter().sum(),

@@ -20,7 +20,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, Step, Token};
+pub use answer::{Answer, Likely, Listen, Odds, Step, Token};
 pub use device::{Candidate, Device};
 pub use drafting::{Method, TrainedHead};
 pub use engine::Engine;

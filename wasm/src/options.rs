@@ -28,6 +28,8 @@ pub enum DeviceChoice {
 pub struct Options {
     /// Which device.
     pub device: DeviceChoice,
+    /// Why [`DeviceChoice::Auto`] need not try the GPU: it has been tried, and failed.
+    pub gpu_failed: Option<String>,
     /// Storage of the weights: `f32`, `f16`, `q8` or `q4`; none keeps the file's.
     pub dtype: Option<String>,
     /// Positions to make room for; none takes 4096, or the model's if they are fewer.

@@ -1,6 +1,9 @@
 //! The engine as a page uses it, on a small model read in ranges.
 
+use std::cell::Cell;
+use std::future::ready;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use eaglet_core::draft::HeadCheckpoint;
@@ -9,7 +12,7 @@ use eaglet_tests::heads::{Kind, TinyHead};
 use eaglet_tests::tiny::Tiny;
 use serde_json::{Value, json};
 
-use crate::{Answer, Engine, Failure, Options, Request, Step};
+use crate::{Answer, Engine, Failure, Listen, Odds, Options, Request, Step};
 
 fn file(name: &str, bytes: Vec<u8>) -> SourceFile {
     (name.into(), Arc::new(bytes))
@@ -51,13 +54,18 @@ fn request(with: Value) -> Request {
 
 fn answer(engine: &mut Engine, request: &Request) -> Result<(Answer, Vec<Step>), Failure> {
     pollster::block_on(async {
-        let (mut answer, first) = engine.start(request).await?;
+        let (mut answer, first) = engine.start(request, listen()).await?;
         let mut steps = vec![first];
         while let Some(step) = engine.next(&mut answer).await? {
             steps.push(step);
         }
         Ok((answer, steps))
     })
+}
+
+/// Nobody cancels.
+fn listen() -> Listen {
+    Box::new(|| Box::pin(ready(false)))
 }
 
 fn ids(steps: &[Step]) -> Vec<u32> {
@@ -140,17 +148,60 @@ fn log_probabilities_are_those_of_the_model() {
     let mut engine = load(None, "{}").unwrap();
     let asked = request(json!({ "logprobs": 3, "method": "lookahead" }));
     let (_, steps) = answer(&mut engine, &asked).unwrap();
+    let tokenizer = engine.text().tokenizer.clone();
+    let mut whole = Vec::new();
     for token in steps.iter().flat_map(|step| &step.tokens) {
-        let top = token.top.as_ref().unwrap();
+        if tokenizer.eos_ids().contains(&token.id) {
+            assert_eq!(token.odds, None);
+            continue;
+        }
+        let Odds { chosen, top } = token.odds.as_ref().unwrap();
         assert_eq!(top.len(), 3);
         // Greedy: the likeliest was chosen.
-        assert_eq!((top[0].id, Some(top[0].logprob)), (token.id, token.logprob));
+        assert_eq!(top[0], *chosen);
+        assert_eq!(chosen.bytes, tokenizer.bytes(token.id).unwrap());
         assert!(top.is_sorted_by(|a, b| a.logprob >= b.logprob) && top[0].logprob < 0.0);
+        whole.extend_from_slice(&chosen.bytes);
     }
+    assert_eq!(String::from_utf8_lossy(&whole), text(&steps));
     let plain = request(json!({ "method": "plain" }));
     let (_, plain) = answer(&mut engine, &plain).unwrap();
     assert_eq!(ids(&plain), ids(&steps));
-    assert!(plain[0].tokens[0].logprob.is_none());
+    assert!(plain[0].tokens[0].odds.is_none());
+}
+
+#[test]
+fn a_long_prompt_can_be_given_up_and_is_not_read_twice() {
+    let mut engine = load(None, r#"{"context": 256}"#).unwrap();
+    let long = json!({ "messages": [{ "role": "user", "content": "x".repeat(100) }] });
+    let (asked, word) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(2)));
+    let listen: Listen = Box::new({
+        let (asked, word) = (asked.clone(), word.clone());
+        move || {
+            asked.set(asked.get() + 1);
+            Box::pin(ready(asked.get() > word.get()))
+        }
+    });
+    let (answer, step) = pollster::block_on(engine.start(&request(long.clone()), listen)).unwrap();
+    assert!(answer.ended && answer.stats.generated_tokens == 0);
+    assert_eq!((step.finish, step.tokens.len()), (Some("stop"), 0));
+    assert_eq!(asked.get(), 3, "it was asked before each part");
+
+    let (again, steps) = self::answer(&mut engine, &request(long.clone())).unwrap();
+    assert_eq!(again.stats.reused_tokens, 2 * crate::engine::ROWS);
+    let mut fresh = load(None, r#"{"context": 256}"#).unwrap();
+    let (_, wanted) = self::answer(&mut fresh, &request(long)).unwrap();
+    assert_eq!(ids(&steps), ids(&wanted));
+}
+
+#[test]
+fn a_gpu_that_failed_is_told_and_not_tried() {
+    let mut engine = load(None, r#"{"gpu_failed": "it went away"}"#).unwrap();
+    let device = &engine.info().device;
+    assert_eq!(device.name, "wasm");
+    assert!(device.why.starts_with("it went away"), "{}", device.why);
+    assert_eq!(device.candidates[0].reason.as_deref(), Some("it went away"));
+    assert!(answer(&mut engine, &request(json!({ "max_tokens": 2 }))).is_ok());
 }
 
 #[test]

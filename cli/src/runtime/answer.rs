@@ -1,9 +1,10 @@
 //! One answer: rounds until it ends, its text streamed as it becomes certain.
 
+use std::future::ready;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eaglet_core::Error;
-use eaglet_core::engine::{Session, Stats, Watch};
+use eaglet_core::engine::{Session, Stats, Watch, Word};
 
 use super::{DecodeArgs, Drafting, Method, Reader, Reply, Runtime};
 use crate::error::Failure;
@@ -96,10 +97,16 @@ impl Watch for Listener<'_> {
     fn emitted(&mut self, _: usize, token: u32) -> bool {
         let told = self.reader.read(token).and_then(|text| (self.sink)(text));
         self.failure = told.err();
-        self.reader.is_stopped() || self.failure.is_some() || self.cancelled()
+        self.reader.is_stopped() || self.failure.is_some() || self.interrupted()
     }
 
-    fn cancelled(&mut self) -> bool {
+    fn cancelled(&mut self) -> Word<'_> {
+        Box::pin(ready(self.interrupted()))
+    }
+}
+
+impl Listener<'_> {
+    fn interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed)
     }
 }

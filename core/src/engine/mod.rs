@@ -22,4 +22,4 @@ pub use sequence::{FinishReason, Limits, Sequence, SequenceOptions};
 pub use session::{Session, SessionOptions};
 pub use sizing::Sizing;
 pub use stats::Stats;
-pub use watch::Watch;
+pub use watch::{Watch, Word};

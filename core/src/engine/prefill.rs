@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// Rows of one prefill pass: enough to be bound by arithmetic and not by the weights'
 /// way from memory, few enough to keep activations small.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 impl Session {
     /// Gives a sequence its whole text anew, prompts and answers of earlier turns
@@ -39,6 +39,17 @@ impl Session {
         emission
     }
 
+    /// Reads prompts by so many rows a pass from now on, instead of 256: between two passes
+    /// [`Watch::cancelled`] is asked, so on a slow device fewer make a session that listens.
+    /// The answers are the same, bit for bit.
+    ///
+    /// # Panics
+    /// For 0.
+    pub fn read_by(&mut self, rows: usize) {
+        assert!(rows > 0, "a pass has at least one row");
+        self.chunk = rows;
+    }
+
     async fn take_in(
         &mut self,
         index: usize,
@@ -61,8 +72,8 @@ impl Session {
         };
         let asked = self.ask(&[(index, prompt.len())], watch.wants_logits())?;
         let mut last = None;
-        for chunk in prompt[reused..].chunks(CHUNK) {
-            if watch.cancelled() {
+        for chunk in prompt[reused..].chunks(self.chunk) {
+            if watch.cancelled().await {
                 return Ok(self.give_up(index));
             }
             last = Some(self.run_chunk(index, chunk)?);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::tensor::DType;
 
 use super::costs::{CostTable, Costs};
+use super::prefill::CHUNK;
 use super::sequence::{Limits, Sequence, SequenceOptions};
 use super::worth::Worth;
 use crate::cache::KvPool;
@@ -31,6 +32,8 @@ pub struct Session {
     pub(super) context: usize,
     pub(super) costs: Costs,
     pub(super) worth: Worth,
+    /// Rows of one pass over a prompt.
+    pub(super) chunk: usize,
 }
 
 impl Session {
@@ -62,6 +65,7 @@ impl Session {
             context,
             costs: Costs::default(),
             worth: Worth::default(),
+            chunk: CHUNK,
         })
     }
 

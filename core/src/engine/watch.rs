@@ -1,5 +1,11 @@
 //! Who looks over a session's shoulder.
 
+use std::future::{Future, ready};
+use std::pin::Pin;
+
+/// A word that may have to be waited for.
+pub type Word<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
+
 /// Sees every token of every sequence as it is emitted, in order.
 ///
 /// Any `FnMut(usize, u32) -> bool` is one that cancels nothing and sees no logits.
@@ -8,9 +14,10 @@ pub trait Watch {
     /// or nobody wants to read on.
     fn emitted(&mut self, sequence: usize, token: u32) -> bool;
 
-    /// Whether to give up on a long prompt; asked between its chunks.
-    fn cancelled(&mut self) -> bool {
-        false
+    /// Whether to give up on a long prompt; asked between its chunks. Where that is told by
+    /// an event, as in a browser, this waits for the events that are due.
+    fn cancelled(&mut self) -> Word<'_> {
+        Box::pin(ready(false))
     }
 
     /// Whether it wants [`Watch::logits`]: every round then reads them back from the device.

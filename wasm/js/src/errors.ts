@@ -23,8 +23,9 @@ export class EagletError extends Error {
   constructor(
     readonly code: ErrorCode,
     message: string,
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
   }
 }
 
@@ -90,12 +91,20 @@ export class ContextFull extends EagletError {
   }
 }
 
-/** A signal was aborted. Its name is that of the platform's own abort errors. */
+/**
+ * A signal was aborted; `cause` is its reason, such as the `TimeoutError` of
+ * `AbortSignal.timeout`. Its name is that of the platform's own abort errors.
+ */
 export class Aborted extends EagletError {
   override name = 'AbortError';
 
-  constructor(message = 'The operation was aborted.') {
-    super('aborted', message);
+  constructor(message = 'The operation was aborted.', options?: ErrorOptions) {
+    super('aborted', message, options);
+  }
+
+  static by({ reason }: AbortSignal): Aborted {
+    const late = reason instanceof DOMException && reason.name === 'TimeoutError';
+    return new Aborted(late ? 'The operation was aborted: its time is over.' : undefined, { cause: reason });
   }
 }
 
@@ -140,7 +149,7 @@ export function toWire(thrown: unknown): WireError {
   const words = typeof error.message === 'string' ? error.message : String(thrown);
   // A trap leaves the module in a state that nobody knows, as does a panic of it.
   const trapped = thrown instanceof WebAssembly.RuntimeError || (panicked(thrown) && error.code === 'internal');
-  const message = trapped ? `the engine crashed (${words}): unload it and load it again` : words;
+  const message = trapped ? `the engine crashed (${words}): unload it and load it again, in a new worker if the worker is yours` : words;
   const wire = { code: codeOf(error.name, error.code), message };
   const numbers: { needed?: number; actual?: number; capacity?: number } = {};
   for (const key of ['needed', 'actual', 'capacity'] as const) {

@@ -11,7 +11,7 @@ use eaglet_core::ops::Ops;
 use eaglet_core::weights::Checkpoint;
 use serde::Serialize;
 
-use crate::{DeviceChoice, Failure};
+use crate::{DeviceChoice, Failure, Options};
 pub use trial::pace;
 
 /// A device that was considered.
@@ -55,7 +55,8 @@ pub struct Device {
 }
 
 const WEBGPU: &str = "webgpu";
-const WASM: &str = "wasm";
+/// The name of the processor.
+pub const WASM: &str = "wasm";
 
 /// A device that works: what it is, and its operations.
 type Working = (String, Arc<dyn Ops>);
@@ -67,12 +68,12 @@ impl Device {
     /// # Errors
     /// The one that was asked for is not there or fails; or the model's files are broken.
     pub async fn open(
-        choice: DeviceChoice,
+        options: &Options,
         model: &dyn Checkpoint,
         load: LoadOptions,
     ) -> Result<(Self, Arc<dyn Ops>), Failure> {
         let asked = "it was asked for".to_owned();
-        match choice {
+        match options.device {
             DeviceChoice::Wasm => Ok(taken(
                 WASM,
                 processor()?,
@@ -83,9 +84,9 @@ impl Device {
                 let gpu = gpu::open(true).await?;
                 Ok(taken(WEBGPU, gpu, asked, vec![Candidate::works(WEBGPU)]))
             }
-            DeviceChoice::Auto => match gpu::open(false).await {
+            DeviceChoice::Auto => match found(options).await {
                 Ok(gpu) => faster(gpu, processor()?, model, load).await,
-                Err(failure) => Ok(without_gpu(processor()?, failure.message)),
+                Err(reason) => Ok(without_gpu(processor()?, reason)),
             },
         }
     }
@@ -113,6 +114,14 @@ fn taken(
         candidates,
     };
     (device, ops)
+}
+
+/// The GPU, unless it is no choice; then, why.
+async fn found(options: &Options) -> Result<Working, String> {
+    match &options.gpu_failed {
+        Some(reason) => Err(reason.clone()),
+        None => gpu::open(false).await.map_err(|failure| failure.message),
+    }
 }
 
 /// The kernels in wasm. A module has one thread.

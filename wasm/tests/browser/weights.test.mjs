@@ -186,6 +186,14 @@ test('without ranges, without the cache, and from files of a person', { skip }, 
   }, url);
   assert.equal(given.sum, expectedSum());
   assert.equal(given.name, 'mine.gguf');
+  const held = await page.evaluate(async (url) => {
+    const address = URL.createObjectURL(await (await fetch(url)).blob());
+    const before = (await Eaglet.cache.list()).length;
+    const got = await sumOf(address);
+    URL.revokeObjectURL(address);
+    return { ...got, kept: (await Eaglet.cache.list()).length - before, revoked: await failure(Eaglet.load(address)) };
+  }, url);
+  assert.deepEqual([held.sum, held.from, held.kept, held.revoked.code], [expectedSum(), 'page', 0, 'file']);
 });
 
 test('from another origin, even one that hides its headers', { skip }, async () => {
@@ -206,6 +214,28 @@ test('two loads of one file at a time fetch it once', { skip }, async () => {
   assert.deepEqual(sums.map((one) => one.sum), [expectedSum(), expectedSum()]);
   assert.deepEqual(sums.map((one) => one.from).sort(), ['cache', 'network']);
   assert.equal(ranges(), 6);
+});
+
+test('a file that another load reads is not deleted', { skip }, async () => {
+  const result = await page.evaluate(async (url) => {
+    await sumOf(url);
+    let busy;
+    // Called while the stand-in reads, as a page would call it at any time.
+    const onProgress = ({ stage }) => {
+      if (stage === 'load') busy ??= failure(Eaglet.cache.delete(url));
+    };
+    await sumOf(url, { onProgress });
+    return { busy: await busy, after: await Eaglet.cache.delete(url) };
+  }, url);
+  assert.equal(result.busy.code, 'file');
+  assert.match(result.busy.message, /in use by a load/);
+  assert.equal(result.after, true);
+});
+
+test('a server that compresses ranges is asked for the whole file', { skip }, async () => {
+  how.garbled = true;
+  const got = await page.evaluate((url) => sumOf(url), url);
+  assert.deepEqual([got.sum, got.stored], [expectedSum(), 'opfs']);
 });
 
 test('what is wrong with an address or a file is said', { skip }, async () => {

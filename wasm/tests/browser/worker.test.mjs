@@ -54,6 +54,23 @@ test('an abort reaches a worker that is computing', { skip }, async () => {
   assert.equal(result.next, 'fine');
 });
 
+test('an abort reaches a worker that reads a long prompt, and other calls do not wait for it', { skip }, async () => {
+  const result = await page.evaluate(async () => {
+    const messages = [{ role: 'user', content: 'LONG words' }];
+    const begun = performance.now();
+    const since = () => performance.now() - begun;
+    const asked = engine.chat.completions.create({ messages, signal: AbortSignal.timeout(150) });
+    const ids = await engine.tokenize('one two');
+    const tokenized = since();
+    const error = await asked.catch(({ name, cause }) => ({ name, cause: cause.name }));
+    await engine.chat.completions.create({ messages: [{ role: 'user', content: 'fine' }] });
+    return { error, ids: ids.length, tokenized, next: since() };
+  });
+  assert.deepEqual(result.error, { name: 'AbortError', cause: 'TimeoutError' });
+  assert.equal(result.ids, 2);
+  assert.ok(result.tokenized < 140 && result.next < 800, `${result.tokenized} and ${result.next} ms of 1000`);
+});
+
 test('a load starts one worker, and unloading ends it', { skip }, async () => {
   // The browser tells of an end a little later.
   const left = async (count) => {

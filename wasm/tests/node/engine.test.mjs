@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { answer, load, models, module } from './support.mjs';
+import { answer, load, models, module, start } from './support.mjs';
 
 const question = { messages: [{ role: 'user', content: 'Why is the sky blue?' }], max_tokens: 24 };
 
@@ -51,9 +51,9 @@ test('a model that is freed leaves its memory to the next', async () => {
 test('one answer at a time, and an end in the middle keeps what was said', async () => {
   const engine = await load('tiny');
   const whole = await answer(engine, question);
-  const generation = await engine.start(JSON.stringify({ ...question, method: 'plain' }));
+  const generation = await start(engine, { ...question, method: 'plain' });
   await generation.next();
-  const second = await failure(engine.start(JSON.stringify(question)));
+  const second = await failure(start(engine, question));
   assert.equal(second.code, 'invalid');
   await generation.next();
   generation.free();
@@ -84,13 +84,37 @@ test('stop strings, log-probabilities, biases', async () => {
   assert.equal(stopped.finish, 'stop');
   assert.equal(stopped.text, text.slice(0, text.indexOf(stop)));
   const { tokens } = await answer(engine, { ...question, logprobs: 2 });
-  for (const { id, logprob, top } of tokens) {
+  const told = tokens.filter((token) => token.bytes);
+  assert.ok(told.length >= tokens.length - 1, 'all but the end of the turn');
+  for (const { bytes, logprob, top } of told) {
     assert.ok(logprob < 0 && top.length === 2);
-    assert.deepEqual([top[0].id, top[0].logprob], [id, logprob]);
+    assert.deepEqual(top[0], { bytes, logprob });
   }
+  assert.equal(Buffer.from(told.flatMap((token) => token.bytes)).toString(), text);
   const biased = await answer(engine, { ...question, logit_bias: { 65: 100 } });
   assert.ok(biased.ids.every((id) => id === 65));
   engine.free();
+});
+
+test('a long prompt is read in parts, and can be given up between them', async () => {
+  const engine = await load('tiny', { context: 256 });
+  const long = { messages: [{ role: 'user', content: 'x'.repeat(100) }], max_tokens: 4 };
+  let asked = 0;
+  const generation = await start(engine, long, async () => ++asked === 3);
+  const { finish, tokens } = JSON.parse(await generation.next());
+  assert.deepEqual([finish, tokens, asked], ['stop', [], 3]);
+  assert.equal(await generation.next(), undefined);
+  generation.free();
+  const whole = await answer(engine, long);
+  assert.equal(whole.usage.reused_tokens, 64, 'what was read need not be read again');
+  const other = await load('tiny', { context: 256 });
+  assert.deepEqual(whole.ids, (await answer(other, long)).ids);
+  // A function that cannot be asked has said nothing.
+  const deaf = await start(other, { ...long, prompt: undefined }, () => { throw new Error('deaf'); });
+  assert.equal(JSON.parse(await deaf.next()).tokens.length, 1);
+  deaf.free();
+  engine.free();
+  other.free();
 });
 
 test('text to ids and back', async () => {
@@ -115,10 +139,10 @@ test('what cannot be done is an error with a code', async () => {
   assert.match((await failure(module.Engine.load([thrower], [], '{}'))).message, /x\.gguf: gone/);
 
   const engine = await load('tiny', { context: 96 });
-  assert.equal(await code(engine.start('{}')), 'invalid');
-  assert.equal(await code(engine.start(JSON.stringify({ ...question, method: 'eagle3' }))), 'invalid');
+  assert.equal(await code(start(engine, {})), 'invalid');
+  assert.equal(await code(start(engine, { ...question, method: 'eagle3' })), 'invalid');
   const long = { prompt: 'x'.repeat(100) };
-  const full = await failure(engine.start(JSON.stringify(long)));
+  const full = await failure(start(engine, long));
   assert.deepEqual([full.code, full.needed, full.capacity], ['capacity', 101, 96]);
   const toTheEnd = await answer(engine, { prompt: 'x'.repeat(80) });
   assert.equal(toTheEnd.finish, 'context');

@@ -43,9 +43,14 @@ export async function load(model, { head, progress, count, ...options } = {}) {
   return module.Engine.load(sources(files), headFiles, JSON.stringify(options), progress);
 }
 
+/** Begins an answer, which nobody cancels unless that is said. */
+export function start(engine, request, cancelled = async () => false) {
+  return engine.start(JSON.stringify(request), cancelled);
+}
+
 /** A whole answer: its steps put together. */
 export async function answer(engine, request) {
-  const generation = await engine.start(JSON.stringify(request));
+  const generation = await start(engine, request);
   const whole = { text: '', tokens: [], finish: undefined, steps: 0 };
   for (let step; (step = await generation.next()) !== undefined; ) {
     const { text, tokens, finish } = JSON.parse(step);

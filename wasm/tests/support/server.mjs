@@ -32,6 +32,14 @@ const USUAL = {
   length: true,
   /** The version is told; `weak`: by turns as a weak one. */
   etag: true,
+  /** Bytes that one answer to a range brings at most. */
+  most: Infinity,
+  /** The content-range is not sent. */
+  hidden: false,
+  /** What the bytes are sent as. */
+  encoding: undefined,
+  /** Ranges are sent compressed and cannot be read. */
+  garbled: false,
   /** Counted up, the file is another one. */
   version: 1,
 };
@@ -76,14 +84,16 @@ export async function startServer() {
     let [from, to] = [0, file.size];
     if (wanted) {
       from = Number(wanted[1]);
-      to = wanted[2] ? Math.min(file.size, Number(wanted[2]) + 1) : file.size;
+      to = Math.min(file.size, wanted[2] ? Number(wanted[2]) + 1 : file.size, from + how.most);
       if (from >= file.size) {
         response.setHeader('content-range', `bytes */${file.size}`);
         return response.writeHead(416).end();
       }
-      response.setHeader('content-range', `bytes ${from}-${to - 1}/${file.size}`);
+      if (!how.hidden) response.setHeader('content-range', `bytes ${from}-${to - 1}/${file.size}`);
       response.statusCode = 206;
+      if (how.garbled) response.setHeader('content-encoding', 'gzip');
     }
+    if (how.encoding) response.setHeader('content-encoding', how.encoding);
     if (how.length) response.setHeader('content-length', to - from);
     if (request.method === 'HEAD') return response.end();
     const breaks = how.breaks > 0 && to - from > 1;

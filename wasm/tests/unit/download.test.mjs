@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 
 import { Landing } from '../../dist/cache/landing.js';
 import { CHUNK, isWhole } from '../../dist/cache/manifest.js';
@@ -196,5 +197,54 @@ test('a server that refuses in the middle is told, and is not taken for one whos
     const { path, how, url } = serve({});
     Object.defineProperty(how, 'refused', { get: () => server.requests(path).length > 1 });
     await assert.rejects(fetchInto(new FakeEntry(), url, { optional }), ({ code, message }) => code === 'network' && message.includes('answered 403'));
+  }
+});
+
+test('a server that gives less at a time than it is asked for is asked again', async () => {
+  const { path, url } = serve({ most: 3_000_000 });
+  const { loaded, bytes: got } = await fetchInto(new FakeEntry(), url);
+  assert.ok(got.equals(bytes));
+  assert.equal(loaded, SIZE);
+  assert.equal(server.requests(path).length, 3 * 2 + 1);
+});
+
+test('a file whose ranges cannot be read, or never fit together, is fetched in one go', async () => {
+  const garbled = serve({ garbled: true });
+  assert.ok((await fetchInto(new FakeEntry(), garbled.url)).bytes.equals(bytes));
+  const two = serve({});
+  // As two servers behind one address that have not been given the same file.
+  Object.defineProperty(two.how, 'version', { get: () => server.requests(two.path).length });
+  const got = await fetchInto(new FakeEntry(), two.url);
+  assert.ok(got.bytes.equals(bytes));
+  assert.equal(got.loaded, SIZE);
+  assert.equal(server.requests(two.path).at(-1).range, undefined);
+});
+
+test('where other origins hide the size, it is asked for once', async () => {
+  const { path, how, url } = serve({});
+  // Node shows all headers; without this one it is as if it were hidden.
+  how.hidden = true;
+  assert.ok((await fetchInto(new FakeEntry(), url)).bytes.equals(bytes));
+  assert.equal(server.requests(path).filter(({ method }) => method === 'HEAD').length, 1);
+});
+
+test('what was sent compressed may be longer than it was said to be', async () => {
+  const content = Buffer.alloc(5_000_000, 'abc');
+  const path = '/zipped.gguf';
+  const zipped = gzipSync(content);
+  const how = server.add(path, zipped, { ranges: false });
+  // The header that says so is hidden from other origins: here, from the code.
+  how.encoding = 'gzip';
+  const { fetch } = globalThis;
+  globalThis.fetch = async (...asked) => {
+    const response = await fetch(...asked);
+    const headers = new Headers(response.headers);
+    headers.delete('content-encoding');
+    return new Response(response.body, { status: response.status, headers });
+  };
+  try {
+    assert.ok((await fetchInto(new FakeEntry(), server.url(path))).bytes.equals(content));
+  } finally {
+    globalThis.fetch = fetch;
   }
 });

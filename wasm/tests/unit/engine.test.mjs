@@ -85,8 +85,10 @@ test('log probabilities, in both shapes', async () => {
   assert.deepEqual(alone.choices[0].logprobs.content[0].top_logprobs, []);
   const text = await engine.complete({ prompt: 'a b', logprobs: 1 });
   assert.deepEqual(text.choices[0].logprobs, {
-    tokens: ['a', ' b'], token_logprobs: [-0.5, -0.5], top_logprobs: [{ a: -0.5 }, { ' b': -0.5 }],
+    tokens: ['a', ' b'], token_logprobs: [-0.5, -0.5], top_logprobs: [{ a: -0.5 }, { ' b': -0.5 }], text_offset: [0, 1],
   });
+  const stopped = await engine.complete({ prompt: 'a b c', logprobs: 0, stop: ' c' });
+  assert.deepEqual(stopped.choices[0].logprobs.tokens, ['a', ' b'], 'a stop string is no part of the answer');
 });
 
 test('draws without a seed differ, and say which seed repeats them', async () => {
@@ -192,6 +194,9 @@ test('what would silently be left out is refused', async () => {
   await refused({ tools: [] }, /"tools" is not supported/);
   await refused({ max_token: 3 }, /"max_token" is not supported/);
   await refused({ max_tokens: 1.5 }, /max_tokens must be a whole number/);
+  await refused({ max_completion_tokens: 0 }, /max_completion_tokens must be a whole number/);
+  await refused({ response_format: { type: 'json_object' } }, /response_format can only be/);
+  await refused({ messages: [{ role: 'assistant', content: null }] }, /has no content/);
   for (const seed of [-1, 0.5, 2 ** 60, 5n]) await refused({ seed }, /seed must be a whole number/);
   await refused({ messages: [null] }, /messages\[0\] is no message/);
   await refused({ messages: [{ role: 'assistant', content: 'x', tool_calls: [{}] }] }, /"tool_calls" is not supported/);
@@ -205,8 +210,15 @@ test('what would silently be left out is refused', async () => {
   await assert.rejects(load({ devices: 'auto' }), /no option "devices"/);
   await assert.rejects(load({ device: 'gpu' }), /device must be one of/);
   await assert.rejects(load({ context: -1 }), /context must be/);
+  await assert.rejects(load({ headIntegrity: 'sha256-x' }), /headIntegrity needs a head/);
+  await assert.rejects(load({ head: new Blob([]), headIntegrity: 'sha256-x' }), /headIntegrity of the weights: "sha256-x" is not/);
   await assert.rejects(load({}, []), /the list of files is empty/);
   await assert.rejects(load({}, 'http://'), /not an address/);
+});
+
+test('what changes nothing is accepted', async () => {
+  const answer = await engine.chat.completions.create({ messages: user('half \ud83d'), response_format: { type: 'text' } });
+  assert.equal(answer.choices[0].message.content, 'half \ufffd', 'as the platform writes UTF-8');
 });
 
 test('errors of the engine come with their class', async () => {
@@ -231,9 +243,35 @@ test('an abort ends an answer, and the next one works', async () => {
   setTimeout(() => stream.abort(), 120);
   await assert.rejects(collect(stream), { name: 'AbortError' });
   await assert.rejects(engine.chat.completions.create(request), { name: 'AbortError' }, 'aborted before it began');
+  const late = { messages: user('ENDLESS SLOW words'), signal: AbortSignal.timeout(120) };
+  await assert.rejects(engine.chat.completions.create(late), ({ name, message, cause }) =>
+    name === 'AbortError' && /time is over/.test(message) && cause.name === 'TimeoutError');
   const next = await engine.chat.completions.create({ messages: user('fine') });
   assert.equal(next.choices[0].message.content, 'fine');
   assert.equal(fake.alive.generations, 0);
+});
+
+test('a long prompt is given up when its answer is no longer wanted', async () => {
+  const asked = performance.now();
+  const request = { messages: user('LONG words'), signal: AbortSignal.timeout(50) };
+  await assert.rejects(engine.chat.completions.create(request), { name: 'AbortError' });
+  const next = await engine.chat.completions.create({ messages: user('fine') });
+  assert.ok(performance.now() - asked < 700, 'all of it takes a second');
+  assert.ok(next.usage.extra.time_to_first_token_s < 0.7);
+});
+
+test('the wait for the first token is from the request on', async () => {
+  const first = engine.chat.completions.create({ messages: user('SLOW a') });
+  const { usage } = await engine.chat.completions.create({ messages: user('b') });
+  await first;
+  assert.ok(usage.extra.time_to_first_token_s >= 0.045, `${usage.extra.time_to_first_token_s}`);
+});
+
+test('a stream that is never read can be stopped', async () => {
+  const stream = await engine.chat.completions.create({ messages: user('ENDLESS words'), stream: true });
+  await stream[Symbol.asyncIterator]().return();
+  const next = await engine.chat.completions.create({ messages: user('fine') });
+  assert.equal(next.choices[0].message.content, 'fine');
 });
 
 test('leaving the loop stops the answer', async () => {

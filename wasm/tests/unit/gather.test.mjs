@@ -3,7 +3,9 @@ import { after, before, test } from 'node:test';
 
 import { Lanes } from '../../dist/fetch/lanes.js';
 import { Tally } from '../../dist/fetch/tally.js';
-import { gather, hashesOf } from '../../dist/source/gather.js';
+import { Readers } from '../../dist/cache/locks.js';
+import { gather } from '../../dist/source/gather.js';
+import { hashesOf } from '../../dist/source/hashes.js';
 import { noise, sha256, startServer } from '../support/server.mjs';
 
 let server;
@@ -20,7 +22,7 @@ function folder(files) {
 
 function run(wanted, hashes = {}, told = []) {
   const tally = new Tally((progress) => told.push(progress));
-  return gather(wanted, hashes, { mode: false, lanes: new Lanes(6), signal: new AbortController().signal, tally });
+  return gather(wanted, hashes, { mode: false, lanes: new Lanes(6), signal: new AbortController().signal, tally, readers: new Readers() });
 }
 
 const index = (map) => JSON.stringify({ weight_map: map });
@@ -65,13 +67,13 @@ test('a hash that would not be verified is refused before anything comes', async
   const hash = sha256('x');
   const url = (name) => ({ kind: 'url', url: `http://x/${name}`, name });
   const refused = (integrity, wanted, message) =>
-    assert.throws(() => hashesOf(integrity, wanted), (error) => error.name === 'InvalidRequest' && message.test(error.message));
+    assert.throws(() => hashesOf('integrity', integrity, wanted), (error) => error.name === 'InvalidRequest' && message.test(error.message));
   refused('sha256-short', [url('a.gguf')], /weights: "sha256-short" is not/);
   refused({ 'a.gguf': hash, 'b.gguf': hash }, [url('a.gguf')], /"b.gguf", which is none of a.gguf/);
   refused({ 'a.gguf': undefined }, [url('a.gguf')], /"undefined" is not/);
   refused(hash, [url('a.safetensors'), url('b.safetensors')], /hashes by name/);
   refused(hash, [{ kind: 'blob', name: 'unknown', blob: new Blob([]) }], /hashes by name/);
-  assert.deepEqual(hashesOf(hash, [url('config.json'), url('a.gguf')]), { '*': hash });
+  assert.deepEqual(hashesOf('integrity', hash, [url('config.json'), url('a.gguf')]), { '*': hash });
 });
 
 test('hashes of a folder: of its one file of weights, or by name, and then the file must be there', async () => {
@@ -95,4 +97,13 @@ test('progress adds up over all files', async () => {
   assert.equal(told.at(-1).loaded, 300_002);
   assert.equal(told.at(-1).total, 300_002);
   assert.ok(told.every(({ loaded, total }) => loaded <= total));
+});
+
+test('an address of what the browser holds is read, not kept', async () => {
+  const url = URL.createObjectURL(new Blob(['weights']));
+  const wanted = [{ kind: 'url', url, name: 'model.gguf' }];
+  const [part] = await run(wanted);
+  assert.deepEqual([await part.blob.text(), part.stats.from, part.stats.stored], ['weights', 'page', 'page']);
+  URL.revokeObjectURL(url);
+  await assert.rejects(run(wanted), ({ code, message }) => code === 'file' && /revoked/.test(message));
 });

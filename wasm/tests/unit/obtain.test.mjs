@@ -4,10 +4,13 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 
 import { cache as files } from '../../dist/cache/index.js';
+import { Readers } from '../../dist/cache/locks.js';
 import { CHUNK } from '../../dist/cache/manifest.js';
 import { Lanes } from '../../dist/fetch/lanes.js';
 import { obtain } from '../../dist/fetch/obtain.js';
 import { Tally } from '../../dist/fetch/tally.js';
+import { gather } from '../../dist/source/gather.js';
+import { FakeLocks, pretend } from '../support/fake_locks.mjs';
 import { noise, sha256, startServer } from '../support/server.mjs';
 
 const kept = new Map();
@@ -29,9 +32,11 @@ after(() => {
   return server.close();
 });
 
-function get(url, remote = {}, mode = true) {
-  const shared = { mode, lanes: new Lanes(6), signal: new AbortController().signal, tally: new Tally(() => {}) };
-  return obtain({ url, name: 'a.gguf', optional: false, integrity: undefined, ...remote }, shared);
+function get(url, remote = {}, mode = true, { tell = () => {}, readers } = {}) {
+  const own = new Readers();
+  const shared = { mode, lanes: new Lanes(6), signal: new AbortController().signal, tally: new Tally(tell), readers: readers ?? own };
+  const obtained = obtain({ url, name: 'a.gguf', optional: false, integrity: undefined, ...remote }, shared);
+  return obtained.finally(() => own.end());
 }
 
 /** The address of the manifest, which is that of its chunks without their number. */
@@ -131,12 +136,54 @@ test('a file that is fetched anew has the room of the one it replaces', async (t
   const url = server.url('/replaced.gguf');
   server.add('/replaced.gguf', noise(2 * CHUNK));
   await get(url);
-  const original = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
-  t.after(() => Object.defineProperty(globalThis, 'navigator', original ?? { value: undefined, configurable: true }));
-  const storage = { estimate: async () => ({ quota: 2 * CHUNK + 5, usage: 2 * CHUNK }) };
-  Object.defineProperty(globalThis, 'navigator', { value: { storage }, configurable: true });
+  pretend(t, { storage: { estimate: async () => ({ quota: 2 * CHUNK + 5, usage: 2 * CHUNK }) } });
   server.add('/replaced.gguf', noise(2 * CHUNK + 5, 2));
   assert.equal((await get(url, {}, 'reload')).stats.stored, 'cache');
   server.add('/replaced.gguf', noise(2 * CHUNK + 11, 3));
-  assert.equal((await get(url, {}, 'reload')).stats.stored, 'memory');
+  const told = [];
+  const tell = ({ note, loaded }) => note && told.push([note, loaded]);
+  assert.equal((await get(url, {}, 'reload', { tell })).stats.stored, 'memory');
+  assert.equal(told.length, 1);
+  assert.match(told[0][0], /^kept in memory only: .* MB do not fit/);
+  assert.equal(told[0][1], 0, 'it is told when it happens, not at the end');
+});
+
+test('a file that a load still reads is neither replaced nor deleted', async (t) => {
+  pretend(t, { locks: new FakeLocks() });
+  const url = server.url('/read.gguf');
+  const bytes = noise(1000);
+  server.add('/read.gguf', bytes);
+  const readers = new Readers();
+  const { blob } = await get(url, {}, true, { readers });
+  server.add('/read.gguf', noise(1000, 2), { version: 2 });
+  const aside = await get(url, {}, 'reload');
+  assert.deepEqual([aside.stats.stored, aside.stats.note], ['memory', 'kept in memory only: another load is reading the file that is kept']);
+  await assert.rejects(get(url, {}, 'require').then(() => get(url, {}, 'reload')).then(() => files.delete(url)), ({ code, message }) =>
+    code === 'file' && message.includes('is in use by a load'));
+  assert.equal(sha256(Buffer.from(await blob.arrayBuffer())), sha256(bytes));
+  await readers.end();
+  assert.equal((await get(url, {}, 'reload')).stats.stored, 'cache');
+  assert.equal(await files.delete(url), true);
+});
+
+test('a folder is there when all that it needs is, and not while its weights come', async () => {
+  const at = (name) => `/folder/${name}`;
+  const url = server.url('/folder/?token=1');
+  server.add(at('config.json'), Buffer.from('{}'));
+  const how = server.add(at('model.safetensors'), noise(1000), { refused: true });
+  const shared = () => ({ mode: true, lanes: new Lanes(6), signal: new AbortController().signal, tally: new Tally(() => {}), readers: new Readers() });
+  const load = () => gather([{ kind: 'folder', url }], {}, shared());
+  await assert.rejects(load(), { code: 'network' });
+  assert.equal((await files.list()).length, 1, 'its configuration is there');
+  assert.equal(await files.has(url), false);
+  how.refused = false;
+  await load();
+  assert.equal(await files.has(url), true);
+  assert.equal(await files.has(`${url}#part`), true);
+  assert.equal(await files.has(server.url('/folder/')), false, 'it is another address');
+  assert.deepEqual((await files.list()).map((file) => file.url).sort(), ['config.json', 'model.safetensors'].map((name) => server.url(`${at(name)}?token=1`)));
+  assert.equal(await files.delete(server.url(`${at('config.json')}?token=1`)), true);
+  assert.equal(await files.has(url), false);
+  assert.equal(await files.delete(url), true);
+  assert.equal(kept.size, 0);
 });

@@ -96,3 +96,11 @@ test('a manifest that is written in part is an error, and the one before stays',
   await entry.save({ ...manifest(), validator: '"second"' });
   assert.equal((await store.open('k')).manifest.validator, '"second"');
 });
+
+test('a file that never came leaves no folder', async () => {
+  const entry = await store.open('k');
+  assert.equal(entry.manifest, undefined);
+  await entry.close();
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle('eaglet');
+  assert.equal(root.entries.size, 0);
+});

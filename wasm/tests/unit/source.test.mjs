@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { hashesOf } from '../../dist/source/gather.js';
+import { hashesOf } from '../../dist/source/hashes.js';
 import { wanted } from '../../dist/source/wanted.js';
 
 test('addresses of files and of folders are told apart', () => {
@@ -9,6 +9,11 @@ test('addresses of files and of folders are told apart', () => {
   assert.deepEqual(wanted(url), [{ kind: 'url', url, name: 'model one.gguf' }]);
   assert.deepEqual(wanted(new URL('https://example.org/a/b')), [{ kind: 'folder', url: 'https://example.org/a/b/' }]);
   assert.deepEqual(wanted('https://example.org/a/?x=1'), [{ kind: 'folder', url: 'https://example.org/a/?x=1' }]);
+});
+
+test('what a server never sees is no part of an address, and what the browser holds is a file', () => {
+  assert.equal(wanted('https://example.org/a.gguf#part')[0].url, 'https://example.org/a.gguf');
+  assert.deepEqual(wanted('blob:https://example.org/1-2-3'), [{ kind: 'url', url: 'blob:https://example.org/1-2-3', name: 'model.gguf' }]);
 });
 
 test('files keep their names; lists may mix', () => {
@@ -23,7 +28,7 @@ test('files keep their names; lists may mix', () => {
 test('hashes are for the weights, or for files by name', () => {
   const one = wanted('https://example.org/a.gguf');
   const hash = `sha256-${'A'.repeat(43)}=`;
-  assert.deepEqual(hashesOf(hash, one), { '*': hash });
-  assert.deepEqual(hashesOf({ 'a.gguf': hash }, one), { 'a.gguf': hash });
-  assert.throws(() => hashesOf({ 'b.gguf': hash }, one), { name: 'InvalidRequest' });
+  assert.deepEqual(hashesOf('integrity', hash, one), { '*': hash });
+  assert.deepEqual(hashesOf('integrity', { 'a.gguf': hash }, one), { 'a.gguf': hash });
+  assert.throws(() => hashesOf('integrity', { 'b.gguf': hash }, one), { name: 'InvalidRequest' });
 });

@@ -1,6 +1,9 @@
+import { EagletError } from '../errors.js';
 import { keyOf } from '../fetch/hash.js';
+import { absolute, folderOf } from '../source/address.js';
 import { CacheStore } from './cache_api.js';
-import { bytesOf, isWhole, type Manifest } from './manifest.js';
+import { ifIdle } from './locks.js';
+import { bytesOf, isWhole, within, type Manifest } from './manifest.js';
 import { OpfsStore } from './opfs.js';
 import type { Store } from './store.js';
 
@@ -20,30 +23,37 @@ export interface CachedFile {
 export const cache = {
   /** All files, those of interrupted downloads too. */
   async list(): Promise<CachedFile[]> {
-    const manifests = (await Promise.all((await stores()).map((store) => store.list()))).flat();
-    return manifests.filter((manifest) => !manifest.absent).map(describe);
+    return (await manifests()).filter(isFile).map(describe);
   },
 
-  /** Whether the file, or all files of the folder that a load has begun, are there whole. */
+  /** Whether the file, or all that the model or head in the folder needs, is there whole. */
   async has(url: string | URL): Promise<boolean> {
-    const within = selector(url);
-    const files = (await cache.list()).filter((file) => within(file.url));
-    return files.length > 0 && files.every((file) => file.complete);
+    const wanted = absolute(url);
+    const known = await manifests();
+    const whole = (address: string) => known.some((one) => one.url === address && isFile(one) && isWhole(one));
+    const base = folderOf(wanted);
+    const parts = known.find((one) => one.url === base)?.parts;
+    return whole(wanted) || (parts?.every((name) => whole(within(base, name))) ?? false);
   },
 
   /** Removes the file, or all files of the folder. Whether there was something to remove. */
   async delete(url: string | URL): Promise<boolean> {
-    const within = selector(url);
+    const wanted = absolute(url);
+    const mine = (candidate: string) => candidate === wanted || isWithin(candidate, folderOf(wanted));
     let removed = false;
     for (const store of await stores()) {
-      for (const manifest of await store.list()) {
-        if (!within(manifest.url)) continue;
-        removed = (await store.delete(await keyOf(manifest.url))) || removed;
+      for (const { url } of (await store.list()).filter((one) => mine(one.url))) {
+        const key = await keyOf(url);
+        removed = (await ifIdle(key, () => store.delete(key), () => inUse(url))) || removed;
       }
     }
     return removed;
   },
 };
+
+async function manifests(): Promise<Manifest[]> {
+  return (await Promise.all((await stores()).map((store) => store.list()))).flat();
+}
 
 // Listing and removing need no worker, so a page can look at what workers wrote.
 async function stores(): Promise<Store[]> {
@@ -51,10 +61,17 @@ async function stores(): Promise<Store[]> {
   return found.filter((store) => store !== undefined);
 }
 
-function selector(url: string | URL): (candidate: string) => boolean {
-  const wanted = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
-  const folder = wanted.endsWith('/') ? wanted : `${wanted}/`;
-  return (candidate) => candidate === wanted || candidate.startsWith(folder);
+function isFile(manifest: Manifest): boolean {
+  return !manifest.absent && !manifest.parts;
+}
+
+function isWithin(candidate: string, folder: string): boolean {
+  const [file, base] = [new URL(candidate), new URL(folder)];
+  return file.search === base.search && file.origin === base.origin && file.pathname.startsWith(base.pathname);
+}
+
+function inUse(url: string): never {
+  throw new EagletError('file', `${url} is in use by a load: wait for it, or abort it`);
 }
 
 function describe(manifest: Manifest): CachedFile {

@@ -20,7 +20,10 @@ export class Landing {
     private readonly required: boolean,
     /** Why the file is not in the store. */
     public note: string | undefined,
-  ) {}
+    private readonly tell: (note: string) => void = () => undefined,
+  ) {
+    if (note !== undefined) tell(note);
+  }
 
   get kind(): Entry['kind'] {
     return this.entry.kind;
@@ -44,17 +47,30 @@ export class Landing {
 
   /** Goes on in memory, taking along what is there; the store's room is given back. */
   async leaveStore(manifest: Manifest, why: string): Promise<void> {
-    if (this.required) {
-      throw new QuotaExceeded(`${manifest.url} cannot be kept: ${why}. Free some room, or load it with cache: true`);
-    }
+    this.refuse(manifest.url, why, 'Free some room, or');
     const memory = new MemoryEntry();
     for (const [index, hash] of manifest.hashes.entries()) {
       if (hash !== null) await memory.write(manifest, index, await this.entry.read(manifest, index));
     }
     // If another tab reads it, it stays.
     await this.entry.drop().catch(() => undefined);
+    this.goOn(memory, why);
+  }
+
+  /** Goes on in memory, with nothing, and leaves to the store what it has. */
+  stepAside(url: string, why: string): void {
+    this.refuse(url, why, 'Wait for it, or');
+    this.goOn(new MemoryEntry(), why);
+  }
+
+  private refuse(url: string, why: string, wayOut: string): void {
+    if (this.required) throw new QuotaExceeded(`${url} cannot be kept: ${why}. ${wayOut} load it with cache: true`);
+  }
+
+  private goOn(memory: MemoryEntry, why: string): void {
     this.entry = memory;
     this.note = `kept in memory only: ${why}`;
+    this.tell(this.note);
   }
 
   /** The whole file; nothing can land any more. */

@@ -17,6 +17,8 @@ export interface Manifest {
    * refused may be given to who asks later, and is not.
    */
   readonly absent?: true | 'refused';
+  /** It stands for a folder that came whole: the files that it needs. */
+  readonly parts?: readonly string[];
   /** The hash of the whole file that was verified. */
   integrity?: string;
   /** Milliseconds since 1970 of the last change. */
@@ -40,6 +42,18 @@ export function fresh(url: string, size: number, validator: string | null): Mani
 /** A manifest of a file that the server does not have, or refuses. */
 export function absent(url: string, how: true | 'refused'): Manifest {
   return { ...fresh(url, 0, null), absent: how };
+}
+
+/** A manifest of a folder, written when all of it has come. */
+export function folder(url: string, parts: readonly string[]): Manifest {
+  return { ...fresh(url, 0, null), parts };
+}
+
+/** The address of a file of a folder, which may have a query that belongs to all. */
+export function within(folder: string, name: string): string {
+  const url = new URL(name, folder);
+  url.search = new URL(folder).search;
+  return url.href;
 }
 
 /** The bytes of chunk `index`; while the size is unknown, all chunks that came are full. */

@@ -1,4 +1,4 @@
-import { Aborted, QuotaExceeded } from '../errors.js';
+import { QuotaExceeded } from '../errors.js';
 import type { CacheMode } from '../types/load.js';
 import { CacheStore } from './cache_api.js';
 import { MemoryEntry } from './memory.js';
@@ -36,23 +36,4 @@ export async function lackOfRoom(bytes: number): Promise<string | undefined> {
 
 function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(1);
-}
-
-/** Runs `task` alone among all tabs: two that download one file share the work of one. */
-export async function exclusively<T>(
-  key: string,
-  signal: AbortSignal,
-  task: () => Promise<T>,
-): Promise<T> {
-  const locks = globalThis.navigator?.locks;
-  if (!locks) return task();
-  let entered = false;
-  try {
-    return (await locks.request(`eaglet:${key}`, { signal }, () => {
-      entered = true;
-      return task();
-    })) as T;
-  } catch (error) {
-    throw !entered && signal.aborted ? new Aborted() : error;
-  }
 }

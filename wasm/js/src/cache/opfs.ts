@@ -38,10 +38,11 @@ export class OpfsStore implements Store {
   }
 
   async open(key: string): Promise<Entry> {
-    const folder = await this.root.getDirectoryHandle(key, { create: true });
-    const latest = await latestManifest(folder);
-    const data = (await folder.getFileHandle(DATA, { create: true })) as SyncFile;
-    return new OpfsEntry(latest, data, folder, () => this.delete(key));
+    const there = await this.root.getDirectoryHandle(key).catch(() => undefined);
+    const latest = there && (await latestManifest(there));
+    // What is never written leaves no folder.
+    const folder = () => this.root.getDirectoryHandle(key, { create: true });
+    return new OpfsEntry(latest, folder, () => this.delete(key));
   }
 
   async list(): Promise<Manifest[]> {
@@ -121,8 +122,7 @@ class OpfsEntry implements Entry {
 
   constructor(
     latest: Saved | undefined,
-    private readonly data: SyncFile,
-    private readonly folder: FileSystemDirectoryHandle,
+    private readonly folder: () => Promise<FileSystemDirectoryHandle>,
     private readonly remove: () => Promise<boolean>,
   ) {
     this.manifest = latest?.manifest;
@@ -141,7 +141,7 @@ class OpfsEntry implements Entry {
     const at = index * manifest.chunk;
     const length = lengthOf(manifest, index);
     if (!this.handle) {
-      const file = await this.data.getFile();
+      const file = await (await this.file(DATA)).getFile();
       return new Uint8Array(await file.slice(at, at + length).arrayBuffer());
     }
     const bytes = new Uint8Array(length);
@@ -153,8 +153,7 @@ class OpfsEntry implements Entry {
     this.stored = manifest.stored = Math.max(Date.now(), this.stored + 1);
     const slot = 1 - this.slot;
     const name = MANIFESTS[slot] ?? MANIFESTS[0];
-    const file = (await this.folder.getFileHandle(name, { create: true })) as SyncFile;
-    const handle = await syncHandle(file);
+    const handle = await syncHandle(await this.file(name));
     try {
       const bytes = new TextEncoder().encode(JSON.stringify(manifest));
       handle.truncate(0);
@@ -168,7 +167,7 @@ class OpfsEntry implements Entry {
   }
 
   private async opened(): Promise<SyncHandle> {
-    this.handle ??= syncHandle(this.data);
+    this.handle ??= this.file(DATA).then(syncHandle);
     try {
       return await this.handle;
     } catch (error) {
@@ -182,7 +181,11 @@ class OpfsEntry implements Entry {
     // A file whose handle is open cannot be read.
     await this.close();
     // It may be longer, if a longer one lay there before.
-    return (await this.data.getFile()).slice(0, manifest.size);
+    return (await (await this.file(DATA)).getFile()).slice(0, manifest.size);
+  }
+
+  private async file(name: string): Promise<SyncFile> {
+    return (await (await this.folder()).getFileHandle(name, { create: true })) as SyncFile;
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@ import { generate, streamed, type Answer } from './answer.js';
 import type { Connection } from './connection.js';
 import { chatLogprobs } from './logprobs.js';
 import { chatRequest } from './request.js';
+import type { Settled } from './settling.js';
 import type { Stream } from './stream.js';
 import { finishReason } from './usage.js';
 
@@ -54,8 +55,8 @@ class ChunkShape {
     return [this.chunk({ role: 'assistant', content: '' }, null)];
   }
 
-  round({ text, tokens }: Round): ChatCompletionChunk {
-    return { ...this.chunk({ content: text }, null, tokens), extra: { tokens: plain(tokens) } };
+  round({ text, tokens }: Round, settled: readonly Settled[]): ChatCompletionChunk {
+    return { ...this.chunk({ content: text }, null, settled), extra: { tokens: plain(tokens) } };
   }
 
   closing({ finish, usage }: Answer): ChatCompletionChunk[] {
@@ -66,7 +67,7 @@ class ChunkShape {
   private chunk(
     delta: ChatDelta,
     finish_reason: FinishReason | null,
-    tokens: readonly WireToken[] = [],
+    tokens: readonly Settled[] = [],
   ): ChatCompletionChunk {
     const choice = { index: 0, delta, logprobs: chatLogprobs(tokens), finish_reason } as const;
     const chunk = { ...this.head, object: 'chat.completion.chunk', choices: [choice] } as const;

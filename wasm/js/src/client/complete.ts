@@ -1,10 +1,11 @@
 import type { Completion, CompletionRequest, FinishReason } from '../types/chat.js';
-import type { Round, WireToken } from '../worker/protocol.js';
+import type { Round } from '../worker/protocol.js';
 import { generate, streamed, type Answer } from './answer.js';
 import { newId, now, plain, type Head } from './chat.js';
 import type { Connection } from './connection.js';
 import { completionLogprobs } from './logprobs.js';
 import { completionRequest } from './request.js';
+import type { Settled } from './settling.js';
 import type { Stream } from './stream.js';
 import { finishReason } from './usage.js';
 
@@ -27,7 +28,7 @@ export async function complete(
 function piece(
   head: Head,
   text: string,
-  tokens: readonly WireToken[],
+  tokens: readonly Settled[],
   finish_reason: FinishReason | null,
 ): Completion {
   const choice = { index: 0, text, logprobs: completionLogprobs(tokens), finish_reason } as const;
@@ -44,8 +45,8 @@ class PieceShape {
     return [];
   }
 
-  round({ text, tokens }: Round): Completion {
-    return { ...this.piece(text, tokens, null), extra: { tokens: plain(tokens) } };
+  round({ text, tokens }: Round, settled: readonly Settled[]): Completion {
+    return { ...this.piece(text, settled, null), extra: { tokens: plain(tokens) } };
   }
 
   closing({ finish, usage }: Answer): Completion[] {
@@ -53,7 +54,7 @@ class PieceShape {
     return this.withUsage ? [last, { ...last, choices: [], usage }] : [last];
   }
 
-  private piece(text: string, tokens: readonly WireToken[], finish: FinishReason | null): Completion {
+  private piece(text: string, tokens: readonly Settled[], finish: FinishReason | null): Completion {
     const one = piece(this.head, text, tokens, finish);
     return this.withUsage ? { ...one, usage: null } : one;
   }

@@ -40,13 +40,13 @@ export class Connection {
   call<O extends Op>(op: O, args: Calls[O]['args'], watch: Watch<O> = {}): Promise<Calls[O]['value']> {
     const { signal, onEvent } = watch;
     if (this.closed) return Promise.reject(this.closed);
-    if (signal?.aborted) return Promise.reject(new Aborted());
+    if (signal?.aborted) return Promise.reject(Aborted.by(signal));
     const id = this.nextId();
     return new Promise((resolve, reject) => {
       const abort = () => {
         this.pending.delete(id);
         this.port.postMessage({ id, cancel: true });
-        reject(new Aborted());
+        reject(signal ? Aborted.by(signal) : new Aborted());
       };
       const settled = <T>(settle: (value: T) => void) => (value: T) => {
         signal?.removeEventListener('abort', abort);

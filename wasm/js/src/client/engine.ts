@@ -1,7 +1,6 @@
 import { EagletError, InvalidRequest } from '../errors.js';
 import type { Completion, CompletionRequest } from '../types/chat.js';
-import type { FileStats, Stats } from '../types/stats.js';
-import type { EngineStats } from '../worker/protocol.js';
+import type { EngineStats, FileStats, Stats } from '../types/stats.js';
 import { ChatCompletions } from './chat.js';
 import { complete } from './complete.js';
 import type { Connection } from './connection.js';

@@ -1,5 +1,5 @@
 import { Aborted, InvalidRequest } from '../errors.js';
-import { hashesOf } from '../source/gather.js';
+import { hashesOf } from '../source/hashes.js';
 import { wanted } from '../source/wanted.js';
 import type { LoadOptions, ModelSource } from '../types/load.js';
 import type { EngineOptions } from '../worker/protocol.js';
@@ -8,7 +8,7 @@ import { connect } from './start_worker.js';
 import { persist } from './storage.js';
 
 const OPTIONS = new Set([
-  'device', 'dtype', 'context', 'head', 'onProgress', 'signal', 'cache', 'integrity', 'persist', 'worker',
+  'device', 'dtype', 'context', 'head', 'onProgress', 'signal', 'cache', 'integrity', 'headIntegrity', 'persist', 'worker',
 ]);
 const DEVICES = ['auto', 'webgpu', 'wasm'];
 const DTYPES = ['f32', 'f16', 'q8', 'q4'];
@@ -18,12 +18,17 @@ const CACHES = [true, false, 'require', 'reload'];
 export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
   const { head, onProgress, signal, worker } = options;
   const engineOptions = check(options);
-  if (signal?.aborted) throw new Aborted();
+  if (signal?.aborted) throw Aborted.by(signal);
   const model = wanted(source);
+  const draft = head === undefined ? [] : wanted(head);
+  if (draft.length === 0 && options.headIntegrity !== undefined) {
+    throw new InvalidRequest('headIntegrity needs a head');
+  }
   const args = {
     model,
-    head: head === undefined ? [] : wanted(head),
-    hashes: hashesOf(options.integrity, model),
+    head: draft,
+    hashes: hashesOf('integrity', options.integrity, model),
+    headHashes: hashesOf('headIntegrity', options.headIntegrity, draft),
     mode: options.cache ?? true,
     options: engineOptions,
   };

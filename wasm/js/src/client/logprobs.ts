@@ -1,41 +1,48 @@
 import type { CompletionLogprobs, Logprobs, TokenLogprob } from '../types/chat.js';
-import type { WireToken } from '../worker/protocol.js';
+import type { Likely } from '../worker/protocol.js';
+import type { Settled } from './settling.js';
 
 /** OpenAI's number for a probability of nothing; JSON has no infinity. */
 const NEVER = -9999;
 
-const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-interface Likely {
-  readonly text: string;
-  readonly logprob?: number | null;
+/** The text of a token; of one that is no whole characters, its bytes as OpenAI writes them. */
+function textOf(bytes: readonly number[], mark: string): string {
+  try {
+    return decoder.decode(Uint8Array.from(bytes));
+  } catch {
+    return mark + bytes.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
+  }
 }
 
-function entry({ text, logprob }: Likely): TokenLogprob {
-  // Bytes that make no character by themselves have become the sign of that.
-  const bytes = text.includes('\ufffd') ? null : [...encoder.encode(text)];
-  return { token: text, logprob: logprob ?? NEVER, bytes };
+function entry({ bytes, logprob }: Likely): TokenLogprob {
+  return { token: textOf(bytes, ''), logprob: logprob ?? NEVER, bytes };
 }
 
-function told(tokens: readonly WireToken[]): readonly WireToken[] {
-  return tokens.filter((token) => token.logprob !== undefined);
+/** The token that ends a turn has no probability, since it is no part of the answer. */
+function isTold(token: Settled): token is Settled & Likely {
+  return token.bytes !== undefined;
 }
 
 /** The log probabilities of tokens; null if none were asked for. */
-export function chatLogprobs(tokens: readonly WireToken[]): Logprobs | null {
-  const content = told(tokens).map((token) => ({ ...entry(token), top_logprobs: (token.top ?? []).map(entry) }));
+export function chatLogprobs(tokens: readonly Settled[]): Logprobs | null {
+  const content = tokens.filter(isTold).map((token) => ({ ...entry(token), top_logprobs: (token.top ?? []).map(entry) }));
   return content.length === 0 ? null : { content, refusal: null };
 }
 
 /** The same in the shape of OpenAI's older interface. */
-export function completionLogprobs(tokens: readonly WireToken[]): CompletionLogprobs | null {
-  const chosen = told(tokens);
-  if (chosen.length === 0) return null;
+export function completionLogprobs(tokens: readonly Settled[]): CompletionLogprobs | null {
+  const told = tokens.filter(isTold);
+  if (told.length === 0) return null;
+  const name = ({ bytes }: Likely) => textOf(bytes, 'bytes:');
   return {
-    tokens: chosen.map((token) => token.text),
-    token_logprobs: chosen.map((token) => token.logprob ?? NEVER),
-    top_logprobs: chosen.map(({ top }) =>
-      Object.fromEntries((top ?? []).map(({ text, logprob }) => [text, logprob ?? NEVER])),
+    tokens: told.map(name),
+    token_logprobs: told.map((token) => token.logprob ?? NEVER),
+    // The likeliest last, so that it stays where two have one text.
+    top_logprobs: told.map(({ top }) =>
+      Object.fromEntries((top ?? []).map((one) => [name(one), one.logprob ?? NEVER] as const).reverse()),
     ),
+    text_offset: told.map((token) => token.offset),
   };
 }

@@ -23,7 +23,7 @@ const SAMPLING = [
 const HARMLESS = ['model', 'user', 'store', 'metadata', 'service_tier', 'stream', 'stream_options', 'signal'];
 
 const COMMON = [...SAMPLING, ...HARMLESS, 'max_tokens', 'n', 'stop', 'logprobs'];
-const CHAT = new Set([...COMMON, 'messages', 'max_completion_tokens', 'top_logprobs']);
+const CHAT = new Set([...COMMON, 'messages', 'max_completion_tokens', 'top_logprobs', 'response_format']);
 const COMPLETION = new Set([...COMMON, 'prompt']);
 
 const ROLES = new Set(['system', 'user', 'assistant']);
@@ -37,9 +37,13 @@ export function chatRequest(request: ChatRequest): WireRequest {
   const top = request.top_logprobs ?? undefined;
   if (top !== undefined && !request.logprobs) throw new InvalidRequest('top_logprobs needs logprobs: true');
   const logprobs = request.logprobs ? count('top_logprobs', top ?? 0, 20) : undefined;
+  const { response_format: format } = request;
+  if (format && format.type !== 'text') throw new InvalidRequest('response_format can only be { type: "text" }');
+  const newer = request.max_completion_tokens ?? undefined;
   return {
     messages: request.messages.map(message),
-    ...common(request, request.max_completion_tokens ?? request.max_tokens, logprobs),
+    ...common(request, logprobs),
+    ...(newer === undefined ? {} : { max_tokens: most('max_completion_tokens', newer) }),
   };
 }
 
@@ -49,8 +53,8 @@ export function completionRequest(request: CompletionRequest): WireRequest {
   if (typeof request.prompt !== 'string') throw new InvalidRequest('prompt must be a string');
   const logprobs = request.logprobs ?? undefined;
   return {
-    prompt: request.prompt,
-    ...common(request, request.max_tokens, logprobs === undefined ? undefined : count('logprobs', logprobs, 20)),
+    prompt: wellFormed(request.prompt),
+    ...common(request, logprobs === undefined ? undefined : count('logprobs', logprobs, 20)),
   };
 }
 
@@ -62,11 +66,7 @@ function known(request: object, fields: ReadonlySet<string>): void {
   }
 }
 
-function common(
-  request: ChatRequest | CompletionRequest,
-  maxTokens: number | null | undefined,
-  logprobs: number | undefined,
-): WireRequest {
+function common(request: ChatRequest | CompletionRequest, logprobs: number | undefined): WireRequest {
   if ((request.n ?? 1) !== 1) throw new InvalidRequest('n must be 1: one answer is generated at a time');
   const wire: Record<string, unknown> = {};
   for (const field of SAMPLING) {
@@ -78,7 +78,8 @@ function common(
   if (Number(wire.temperature) > 0) wire.seed ??= crypto.getRandomValues(new Uint32Array(1))[0];
   const stop = stops(request.stop);
   if (stop.length > 0) wire.stop = stop;
-  if (maxTokens !== undefined && maxTokens !== null) wire.max_tokens = count('max_tokens', maxTokens, 2 ** 31, 1);
+  const limit = request.max_tokens ?? undefined;
+  if (limit !== undefined) wire.max_tokens = most('max_tokens', limit);
   if (logprobs !== undefined) wire.logprobs = logprobs;
   return wire;
 }
@@ -87,7 +88,16 @@ function stops(stop: string | readonly string[] | null | undefined): readonly st
   const list = typeof stop === 'string' ? [stop] : (stop ?? []);
   const sound = Array.isArray(list) && list.length <= 16 && list.every((one) => typeof one === 'string' && one !== '');
   if (!sound) throw new InvalidRequest('stop must be a string or a list of up to 16, none of them empty');
-  return list;
+  return list.map(wellFormed);
+}
+
+/** As the platform does where it writes UTF-8: half a surrogate pair is no character. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
+function most(field: string, tokens: number): number {
+  return count(field, tokens, 2 ** 31, 1);
 }
 
 function count(field: string, value: number, most: number, least = 0): number {
@@ -107,11 +117,14 @@ function message(given: Message, index: number): { role: string; content: string
   if (!ROLES.has(name)) {
     throw new InvalidRequest(`messages[${index}]: the role "${String(role)}" is not supported; use system, user or assistant`);
   }
-  if (typeof content === 'string') return { role: name, content };
+  if (typeof content === 'string') return { role: name, content: wellFormed(content) };
+  if (content === null || content === undefined) {
+    throw new InvalidRequest(`messages[${index}]: it has no content; leave it out, or give an empty text`);
+  }
   const parts = Array.isArray(content) ? content : [];
   const text = parts.every((part) => part?.type === 'text' && typeof part.text === 'string');
   if (parts.length === 0 || !text) {
     throw new InvalidRequest(`messages[${index}]: content must be text; images and sounds cannot be read`);
   }
-  return { role: name, content: parts.map((part) => part.text).join('') };
+  return { role: name, content: wellFormed(parts.map((part) => part.text).join('')) };
 }

@@ -16,18 +16,26 @@ export class Stream<T> implements AsyncIterable<T> {
     this.controller.abort();
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<T> {
+  [Symbol.asyncIterator](): AsyncIterator<T> {
     if (this.taken) throw new TypeError('a stream can be read once');
     this.taken = true;
-    try {
-      for (;;) {
-        while (this.queue.length > 0) yield this.queue.shift() as T;
-        if (this.failure !== undefined) throw this.failure;
-        if (this.ended) return;
-        await new Promise<void>((wake) => (this.wake = wake));
-      }
-    } finally {
-      if (!this.ended) this.controller.abort();
+    const pieces = this.pieces();
+    return {
+      next: () => pieces.next(),
+      // A generator that has not begun would not hear of it.
+      return: () => {
+        if (!this.ended) this.controller.abort();
+        return pieces.return(undefined);
+      },
+    };
+  }
+
+  private async *pieces(): AsyncGenerator<T, undefined> {
+    for (;;) {
+      while (this.queue.length > 0) yield this.queue.shift() as T;
+      if (this.failure !== undefined) throw this.failure;
+      if (this.ended) return undefined;
+      await new Promise<void>((wake) => (this.wake = wake));
     }
   }
 

@@ -3,7 +3,12 @@ import type { Finish, WireUsage } from '../worker/protocol.js';
 import type { WireRequest } from './request.js';
 
 /** The figures of an answer in OpenAI's shape, with ours under `extra`. */
-export function usageOf(wire: WireUsage, finish: Finish, { method = 'auto', seed }: WireRequest): Usage {
+export function usageOf(
+  wire: WireUsage,
+  finish: Finish,
+  { method = 'auto', seed }: WireRequest,
+  firstTokenSeconds: number,
+): Usage {
   const tokens = Math.max(1, wire.completion_tokens);
   const read = wire.prompt_tokens - wire.reused_tokens;
   return {
@@ -17,7 +22,7 @@ export function usageOf(wire: WireUsage, finish: Finish, { method = 'auto', seed
       prefill_tokens_per_s: rate(read, wire.prefill_seconds),
       // The first token is the prompt's.
       decode_tokens_per_s: rate(Math.max(0, wire.completion_tokens - 1), wire.decode_seconds),
-      time_to_first_token_s: wire.first_token_seconds,
+      time_to_first_token_s: firstTokenSeconds,
       prefill_s: wire.prefill_seconds,
       decode_s: wire.decode_seconds,
       reused_tokens: wire.reused_tokens,

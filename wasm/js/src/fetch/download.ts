@@ -1,7 +1,7 @@
 import { EagletError } from '../errors.js';
 import type { Landing } from '../cache/landing.js';
 import { absent, CHUNK, fresh, lengthOf, missing, type Manifest } from '../cache/manifest.js';
-import { Refused, request, type Answer } from './http.js';
+import { Broken, Refused, request, sizeOf, type Answer } from './http.js';
 import { all, type Lanes } from './lanes.js';
 import { linked } from './linked.js';
 import { Passing, retry } from './retry.js';
@@ -23,102 +23,123 @@ export interface Job {
   readonly restarted: () => void;
 }
 
-/** The server's file is no longer the one that an earlier load has begun. */
+/** The server's file is no longer the one that was begun. */
 class Changed extends Error {}
+
+/** How often a file may change under way before it is fetched in one go. */
+const CHANGES = 3;
 
 /** Fetches what `known` lacks and returns the manifest of the whole file. */
 export async function download(job: Job, known: Manifest | undefined): Promise<Manifest> {
   let from = known;
   for (let tries = 0; ; tries++) {
     try {
-      return await attempt(job, from);
+      return await inRanges(job, from);
     } catch (error) {
-      if (!(error instanceof Changed)) throw error;
-      if (tries === 3) throw new EagletError('network', `${job.url} changes while it is fetched`);
-      from = undefined;
+      if (!(error instanceof Changed || (error instanceof Unranged && !from))) throw error;
       job.restarted();
+      // Servers behind one address may each have a version of their own, or garble ranges.
+      if (error instanceof Unranged || tries === CHANGES) return inOneGo(job);
+      from = undefined;
     }
   }
 }
 
+/** It is the first range that cannot be read, so that it may be ranges that cannot. */
+class Unranged extends Passing {}
+
 /** The first range tells whether there are ranges, and is not wasted if so. */
-async function attempt(job: Job, known: Manifest | undefined): Promise<Manifest> {
+async function inRanges(job: Job, known: Manifest | undefined): Promise<Manifest> {
   const first = (known && missing(known)[0]) ?? 0;
-  const manifest = await retry(job.signal, () =>
-    job.lanes.run(async () => {
-      const answer = await ask(job, first * (known?.chunk ?? CHUNK), known?.chunk ?? CHUNK).catch((error: unknown) => {
-        // Some servers refuse what they do not have, unless they may be asked for a list.
-        if (job.optional && error instanceof Refused) return undefined;
-        throw error;
-      });
-      if (!answer) return absent(job.url, 'refused');
-      if (answer.kind === 'absent') {
-        await answer.close();
-        return nothing(job);
-      }
-      if (answer.kind === 'beyond') {
-        await answer.close();
-        throw new Changed();
-      }
-      if (answer.kind === 'whole' || answer.total === undefined) return stream(job, answer);
-      // Where nothing tells versions apart, what an earlier load has left may be another one.
-      if (known && (known.validator === null || !matches(known, answer))) {
-        await answer.close();
-        throw new Changed();
-      }
-      const manifest = known ?? fresh(job.url, answer.total, answer.validator);
-      await job.sized(manifest);
-      if (manifest.size > 0) await land(job, manifest, first, answer);
-      else await answer.close();
-      return manifest;
-    }),
-  );
+  let ranged = true;
+  const begin = async (): Promise<Manifest> => {
+    const chunk = known?.chunk ?? CHUNK;
+    const range = { offset: first * chunk, length: chunk };
+    const answer = await request(job.url, range, job.signal).catch((error: unknown) => {
+      // Some servers refuse what they do not have, unless they may be asked for a list.
+      if (job.optional && error instanceof Refused) return undefined;
+      throw error;
+    });
+    if (!answer) return absent(job.url, 'refused');
+    if (answer.kind === 'absent') return nothing(job, answer);
+    ranged = answer.kind !== 'whole';
+    if (!ranged) return stream(job, answer);
+    const total = answer.total ?? (await sizeOf(job.url, job.signal));
+    // Where nothing tells versions apart, what an earlier load has left may be another one.
+    const other = known && (known.validator === null || !matches(known, answer.validator, total));
+    if (answer.kind === 'beyond' || total === undefined || other) await answer.close();
+    if (answer.kind === 'beyond' || other) throw new Changed();
+    if (total === undefined) return stream(job, await request(job.url, undefined, job.signal));
+    const manifest = known ?? fresh(job.url, total, answer.validator);
+    await job.sized(manifest);
+    if (manifest.size > 0) await land(job, manifest, first, answer);
+    else await answer.close();
+    return manifest;
+  };
+  const manifest = await retry(job.signal, () => job.lanes.run(begin)).catch((error: unknown) => {
+    throw ranged && error instanceof Broken ? new Unranged(error.message) : error;
+  });
   const { signal, abort, unlink } = linked(job.signal);
   const rest = missing(manifest).map((index) => fetchChunk({ ...job, signal }, manifest, index));
   await all(rest, abort).finally(unlink);
   return manifest;
 }
 
-function nothing(job: Job): Manifest {
+/** Fetches the file as one stream; once, since all other ways were tried. */
+function inOneGo(job: Job): Promise<Manifest> {
+  return job.lanes.run(async () => {
+    const answer = await request(job.url, undefined, job.signal);
+    return answer.kind === 'absent' ? nothing(job, answer) : stream(job, answer);
+  });
+}
+
+async function nothing(job: Job, answer: Answer): Promise<Manifest> {
+  await answer.close();
   if (!job.optional) throw new EagletError('file', `${job.url}: the server has no such file (404, or a page in its place)`);
   return absent(job.url, true);
 }
 
-function matches(manifest: Manifest, answer: Answer): boolean {
-  return manifest.size === answer.total && manifest.validator === answer.validator;
+function matches(manifest: Manifest, validator: string | null, total: number | undefined): boolean {
+  return manifest.size === (total ?? manifest.size) && manifest.validator === validator;
 }
 
-function ask(job: Job, offset: number, length: number): Promise<Answer> {
-  return request(job.url, offset, length, job.signal);
+/** A range of the very file that was begun. */
+async function range(job: Job, manifest: Manifest, offset: number, length: number): Promise<Answer> {
+  const answer = await request(job.url, { offset, length }, job.signal);
+  if (answer.kind === 'range' && matches(manifest, answer.validator, answer.total)) return answer;
+  await answer.close();
+  throw new Changed();
 }
 
 function fetchChunk(job: Job, manifest: Manifest, index: number): Promise<void> {
+  const [offset, length] = [index * manifest.chunk, lengthOf(manifest, index)];
   return retry(job.signal, () =>
-    job.lanes.run(async () => {
-      const answer = await ask(job, index * manifest.chunk, lengthOf(manifest, index));
-      if (answer.kind !== 'range' || !matches(manifest, { ...answer, total: answer.total ?? manifest.size })) {
-        await answer.close();
-        throw new Changed();
-      }
-      await land(job, manifest, index, answer);
-    }),
+    job.lanes.run(async () => land(job, manifest, index, await range(job, manifest, offset, length))),
   );
 }
 
 /** Reads one chunk to its last byte, and keeps it. */
-async function land(job: Job, manifest: Manifest, index: number, answer: Answer): Promise<void> {
+async function land(job: Job, manifest: Manifest, index: number, first: Answer): Promise<void> {
   const bytes = new Uint8Array(lengthOf(manifest, index));
   let filled = 0;
-  try {
+  const fill = async (answer: Answer) => {
+    const before = filled;
     for await (const piece of answer.body) {
       if (filled + piece.length > bytes.length) {
-        throw new EagletError('network', `${job.url}: the server sent more than was asked for`);
+        throw new Broken(`${job.url}: the server sent more than was asked for`);
       }
       bytes.set(piece, filled);
       filled += piece.length;
       job.moved(piece.length);
     }
-    if (filled < bytes.length) throw new Passing(`${job.url}: the connection ended early`);
+    if (filled === before) throw new Passing(`${job.url}: the connection ended early`);
+  };
+  try {
+    await fill(first);
+    // Some servers give less at a time than they are asked for.
+    while (filled < bytes.length) {
+      await fill(await range(job, manifest, index * manifest.chunk + filled, bytes.length - filled));
+    }
   } catch (error) {
     job.moved(-filled);
     throw error;
@@ -126,10 +147,8 @@ async function land(job: Job, manifest: Manifest, index: number, answer: Answer)
   await job.landing.put(manifest, index, bytes);
 }
 
-/** A server without ranges: one stream, cut into chunks as it comes. */
-async function stream(job: Job, answer: Answer): Promise<Manifest> {
-  const whole = answer.kind === 'whole' ? answer : await request(job.url, 0, 2 ** 52, job.signal);
-  if (whole !== answer) await answer.close();
+/** A file without ranges: one stream, cut into chunks as it comes. */
+async function stream(job: Job, whole: Answer): Promise<Manifest> {
   const manifest = fresh(job.url, whole.total ?? -1, whole.validator);
   manifest.hashes = [];
   if (whole.total !== undefined) await job.sized(manifest);
@@ -157,7 +176,8 @@ async function stream(job: Job, answer: Answer): Promise<Manifest> {
         filled = 0;
       }
     }
-    if (whole.total !== undefined && moved !== whole.total) {
+    // What was sent compressed is more, and not every origin may be told that it was.
+    if (whole.total !== undefined && moved < whole.total) {
       throw new Passing(`${job.url}: the connection ended early`);
     }
   } catch (error) {

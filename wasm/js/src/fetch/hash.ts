@@ -15,9 +15,9 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 }
 
 /** Refuses what is no hash of a file. */
-export function checkIntegrity(name: string, integrity: unknown): void {
+export function checkIntegrity(option: string, name: string, integrity: unknown): void {
   if (typeof integrity === 'string' && /^sha256-[A-Za-z0-9+/]{43}=$/.test(integrity)) return;
-  throw new InvalidRequest(`integrity of ${name}: "${String(integrity)}" is not sha256- and base64`);
+  throw new InvalidRequest(`${option} of ${name}: "${String(integrity)}" is not sha256- and base64`);
 }
 
 /** Refuses a file that has another hash than `integrity`, a string `sha256-…`. */
@@ -27,7 +27,6 @@ export async function verify(
   integrity: string,
   signal: AbortSignal,
 ): Promise<void> {
-  checkIntegrity(name, integrity);
   const hash = new Sha256();
   for (let at = 0; at < blob.size; at += STRIDE) {
     if (signal.aborted) throw new Aborted();

@@ -9,6 +9,9 @@ export class Refused extends EagletError {
   }
 }
 
+/** Nothing came, or what came cannot be read. */
+export class Broken extends Passing {}
+
 /** A connection that brings nothing for so long is given up, in milliseconds. */
 const STALL = 30_000;
 
@@ -29,18 +32,20 @@ export interface Answer {
   readonly close: () => Promise<void>;
 }
 
-/** Asks for `length` bytes from `offset` on. */
-export async function request(
-  url: string,
-  offset: number,
-  length: number,
-  signal: AbortSignal,
-): Promise<Answer> {
+/** Bytes of a file. */
+export interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Asks for a range, or for all. */
+export async function request(url: string, range: Range | undefined, signal: AbortSignal): Promise<Answer> {
   const watch = new Watch(signal);
+  const offset = range?.offset ?? 0;
   try {
     // The browser's own cache would keep a second copy of the weights.
     const response = await fetch(url, {
-      headers: { Range: `bytes=${offset}-${offset + length - 1}` },
+      ...(range ? { headers: { Range: `bytes=${offset}-${offset + range.length - 1}` } } : {}),
       cache: 'no-store',
       signal: watch.signal,
     });
@@ -58,7 +63,7 @@ export async function request(
     }
     return {
       kind: absent ? 'absent' : ranged || (beyond && offset === 0) ? 'range' : beyond ? 'beyond' : 'whole',
-      total: absent || beyond ? 0 : ranged ? await totalOf(url, response, watch.signal) : lengthOf(response),
+      total: absent || beyond ? 0 : ranged ? totalOf(response) : lengthOf(response),
       validator: versionOf(response.headers),
       body: pieces(url, response, watch),
       async close() {
@@ -90,9 +95,13 @@ function startsAt(response: Response, offset: number): boolean {
   return range === null || range.startsWith(`bytes ${offset}-`);
 }
 
-async function totalOf(url: string, response: Response, signal: AbortSignal) {
+function totalOf(response: Response): number | undefined {
   const named = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
-  if (named !== undefined) return Number(named);
+  return named === undefined ? undefined : Number(named);
+}
+
+/** Asks for the size of a file whose ranges do not tell it: other origins hide that. */
+export async function sizeOf(url: string, signal: AbortSignal): Promise<number | undefined> {
   // As a range, since a whole file might be compressed and its length another one.
   const how = { method: 'HEAD', headers: { Range: 'bytes=0-' }, cache: 'no-store', signal } as const;
   // Servers may allow other origins to get and no more.
@@ -130,7 +139,7 @@ function translated(url: string, error: unknown, watch: Watch, signal: AbortSign
   if (watch.stalled) return new Passing(`${url}: nothing came for ${STALL / 1000} seconds`);
   if (error instanceof EagletError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new Passing(`${url}: ${message} (is the server up, and does it allow this page's origin?)`);
+  return new Broken(`${url}: ${message} (is the server up, and does it allow this page's origin?)`);
 }
 
 /** Aborts with an outer signal, and when nothing has come for `STALL`. */

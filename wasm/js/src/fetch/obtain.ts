@@ -1,6 +1,7 @@
 import { Landing } from '../cache/landing.js';
 import { bytesOf, isWhole, lengthOf, type Manifest } from '../cache/manifest.js';
-import { exclusively, lackOfRoom, openEntry, type Opened } from '../cache/open.js';
+import { exclusively, isRead, type Readers } from '../cache/locks.js';
+import { lackOfRoom, openEntry, type Opened } from '../cache/open.js';
 import type { Entry } from '../cache/store.js';
 import { Aborted, IntegrityError } from '../errors.js';
 import type { CacheMode } from '../types/load.js';
@@ -9,7 +10,7 @@ import { download, type Job } from './download.js';
 import { keyOf, sha256, verify } from './hash.js';
 import type { Lanes } from './lanes.js';
 import { Passing } from './retry.js';
-import type { Tally } from './tally.js';
+import type { FileProgress, Tally } from './tally.js';
 
 /** How long a server's word that it has no such file is good, in milliseconds: a day. */
 const ABSENT = 24 * 3600 * 1000;
@@ -36,25 +37,35 @@ export interface Shared {
   readonly lanes: Lanes;
   readonly signal: AbortSignal;
   readonly tally: Tally;
+  readonly readers: Readers;
 }
 
 /** Brings a file from the cache, the network, or both. */
 export async function obtain(remote: Remote, shared: Shared): Promise<Obtained> {
   const key = await keyOf(remote.url);
-  return exclusively(key, shared.signal, async () => {
+  const progress = shared.tally.file();
+  const waits = () => progress.note('another tab, or another load, is fetching a file of it: waiting');
+  return exclusively(key, shared.signal, waits, async () => {
     const opened = await openEntry(key, shared.mode);
     try {
-      return await bring(remote, shared, opened);
+      const obtained = await bring(key, remote, shared, opened, progress);
+      if (obtained.stats.stored !== 'memory') await shared.readers.add(key);
+      return obtained;
     } finally {
       await opened.entry.close();
     }
   });
 }
 
-async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Obtained> {
+async function bring(
+  key: string,
+  remote: Remote,
+  shared: Shared,
+  opened: Opened,
+  progress: FileProgress,
+): Promise<Obtained> {
   const { mode, signal, lanes } = shared;
-  const progress = shared.tally.file();
-  const landing = new Landing(opened.entry, mode === 'require', opened.note);
+  const landing = new Landing(opened.entry, mode === 'require', opened.note, (note) => progress.note(note));
   let manifest = mode === 'reload' ? undefined : opened.entry.manifest;
   // Another load could do without the file, and remembers for a while that there is none.
   const none = manifest?.absent && remote.optional ? manifest : undefined;
@@ -67,6 +78,11 @@ async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Ob
     repaired = await check(manifest, opened.entry, signal, (bytes) => progress.found(bytes));
   }
   const asked = !manifest || !isWhole(manifest);
+  if (asked && landing.kind !== 'memory' && (await isRead(key))) {
+    landing.stepAside(remote.url, 'another load is reading the file that is kept');
+    progress.restart();
+    manifest = undefined;
+  }
   if (!manifest || asked) {
     // It vouches for the bytes that were there, and not for those that come in their place.
     delete manifest?.integrity;
@@ -93,7 +109,7 @@ async function bring(remote: Remote, shared: Shared, opened: Opened): Promise<Ob
   if (blob && remote.integrity !== undefined && manifest.integrity !== remote.integrity) {
     await vouch(remote.name, blob, remote.integrity, manifest, landing, signal);
   }
-  progress.done(manifest.size, landing.note);
+  progress.done(manifest.size);
   const stats = {
     name: remote.name,
     bytes: manifest.size,

@@ -54,8 +54,13 @@ export class FileProgress {
     this.fromCache = 0;
   }
 
-  done(size: number, note: string | undefined): void {
+  /** Something that a person should know. */
+  note(words: string): void {
+    this.tell(words);
+  }
+
+  done(size: number): void {
     this.loaded = this.total = size;
-    this.tell(note);
+    this.tell();
   }
 }

@@ -1,11 +1,15 @@
 import { InvalidRequest } from '../errors.js';
 import type { FileSource, ModelSource } from '../types/load.js';
+import { absolute, folderOf, isLocal, nameOf } from './address.js';
 
 /** What a load asks for, in a form that reaches the worker. */
 export type Wanted =
   | { readonly kind: 'folder'; readonly url: string }
   | { readonly kind: 'url'; readonly url: string; readonly name: string }
   | { readonly kind: 'blob'; readonly blob: Blob; readonly name: string };
+
+/** A file without a name can only be a GGUF: a safetensors model takes several files. */
+const NAMELESS = 'model.gguf';
 
 const SOURCES = 'a source is an address, a File or Blob, or a list of those';
 
@@ -14,9 +18,11 @@ export function wanted(source: ModelSource): Wanted[] {
   if (typeof source === 'string' || source instanceof URL) {
     const url = absolute(source);
     const name = nameOf(url);
+    // As a blob without a name.
+    if (isLocal(url)) return [{ kind: 'url', url, name: NAMELESS }];
     return /\.(gguf|safetensors)$/i.test(name)
       ? [{ kind: 'url', url, name }]
-      : [{ kind: 'folder', url: folder(url) }];
+      : [{ kind: 'folder', url: folderOf(url) }];
   }
   if (source instanceof Blob) return [file(source)];
   // Any other value may come from JavaScript.
@@ -28,8 +34,7 @@ export function wanted(source: ModelSource): Wanted[] {
 
 function file(source: FileSource): Wanted {
   if (source instanceof Blob) {
-    // A blob without a name can only be a GGUF: a safetensors model takes several files.
-    const name = 'name' in source && typeof source.name === 'string' ? source.name : 'model.gguf';
+    const name = 'name' in source && typeof source.name === 'string' ? source.name : NAMELESS;
     return { kind: 'blob', blob: source, name };
   }
   if (typeof source !== 'string' && !(source instanceof URL)) {
@@ -37,29 +42,4 @@ function file(source: FileSource): Wanted {
   }
   const url = absolute(source);
   return { kind: 'url', url, name: nameOf(url) };
-}
-
-/** The address seen from this page or worker. */
-export function absolute(url: string | URL): string {
-  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-  try {
-    return new URL(url, base).href;
-  } catch {
-    throw new InvalidRequest(`"${String(url)}" is not an address`);
-  }
-}
-
-function folder(url: string): string {
-  const parsed = new URL(url);
-  if (!parsed.pathname.endsWith('/')) parsed.pathname += '/';
-  return parsed.href;
-}
-
-function nameOf(url: string): string {
-  const last = new URL(url).pathname.split('/').at(-1) ?? '';
-  try {
-    return decodeURIComponent(last);
-  } catch {
-    return last;
-  }
 }

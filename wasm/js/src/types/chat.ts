@@ -51,6 +51,11 @@ interface Shared extends Sampling {
   readonly user?: string;
 }
 
+/** Answers are text. */
+export interface TextFormat {
+  readonly type: 'text';
+}
+
 /** A request of `engine.chat.completions.create`. */
 export interface ChatRequest extends Shared {
   readonly messages: readonly Message[];
@@ -60,6 +65,7 @@ export interface ChatRequest extends Shared {
   readonly logprobs?: boolean | null;
   /** 0 to 20; needs `logprobs`. */
   readonly top_logprobs?: number | null;
+  readonly response_format?: TextFormat | null;
 }
 
 /** A request of `engine.complete`. */
@@ -87,6 +93,7 @@ export interface UsageExtra {
   readonly prefill_tokens_per_s: number;
   /** Of the tokens after the first, which the prompt's pass gives. */
   readonly decode_tokens_per_s: number;
+  /** From the request on: the answers before it and the prompt are waited for. */
   readonly time_to_first_token_s: number;
   readonly prefill_s: number;
   readonly decode_s: number;
@@ -132,8 +139,8 @@ export type FinishReason = 'stop' | 'length';
 export interface TokenLogprob {
   readonly token: string;
   readonly logprob: number;
-  /** `null` where a character lies across tokens, so that this one's text does not show its bytes. */
-  readonly bytes: readonly number[] | null;
+  /** Of UTF-8. Where a character lies across tokens, `token` spells them: `\xc3`. */
+  readonly bytes: readonly number[];
 }
 
 export interface ChosenLogprob extends TokenLogprob {
@@ -210,4 +217,6 @@ export interface CompletionLogprobs {
   readonly tokens: readonly string[];
   readonly token_logprobs: readonly number[];
   readonly top_logprobs: readonly Readonly<Record<string, number>>[];
+  /** Where each token begins in the text, in UTF-16 units as JavaScript counts. */
+  readonly text_offset: readonly number[];
 }

@@ -3,7 +3,7 @@ export type FileSource = string | URL | Blob;
 
 /**
  * A model or a head:
- * - the URL of a `.gguf` file,
+ * - the URL of a `.gguf` file, or of an object (`blob:`) that holds one,
  * - the URL of a folder with `config.json`, `tokenizer.json` and safetensors,
  * - a `File` or `Blob` of a GGUF,
  * - a list of such files, which makes one model (a folder that a person picked, say).
@@ -65,6 +65,8 @@ export interface LoadOptions {
    * of several files by their names, which must then be there.
    */
   readonly integrity?: string | Readonly<Record<string, string>>;
+  /** The same for the files of the head. */
+  readonly headIntegrity?: string | Readonly<Record<string, string>>;
   /**
    * Ask the browser not to evict the cache. Some browsers show a question for it, so the
    * default asks only where the answer is known to be yes.

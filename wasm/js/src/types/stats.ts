@@ -62,3 +62,6 @@ export interface Stats {
   /** The storage of this origin, in bytes, where the browser tells. */
   readonly storage?: { readonly usage: number; readonly quota: number; readonly persisted: boolean };
 }
+
+/** What was known of an engine when it was loaded: `engine.info`. */
+export type EngineStats = Omit<Stats, 'files' | 'storage'>;

@@ -21,7 +21,8 @@ export class Engine {
   info(): string;
   tokenize(text: string): Uint32Array;
   detokenize(ids: Uint32Array): string;
-  start(request: string): Promise<Generation>;
+  /** `cancelled` is asked while a long prompt is read. */
+  start(request: string, cancelled: () => Promise<boolean>): Promise<Generation>;
   memory(): string;
   free(): void;
 }

@@ -1,63 +1,101 @@
+import { Readers } from '../cache/locks.js';
 import { Aborted, EagletError } from '../errors.js';
 import { all, Lanes } from '../fetch/lanes.js';
 import { linked } from '../fetch/linked.js';
 import { Tally } from '../fetch/tally.js';
-import { gather, type Part } from '../source/gather.js';
+import { gather } from '../source/gather.js';
+import type { Part } from '../source/part.js';
 import type { Progress } from '../types/load.js';
+import type { EngineStats } from '../types/stats.js';
 import type * as Wasm from '../wasm/eaglet_wasm.js';
 import { breathe, seldom } from './breathe.js';
-import { pick, type Modules } from './pick.js';
-import type { Calls, EngineStats, Round, WireUsage } from './protocol.js';
+import { canPickAgain, pick, pickAgain, type Modules, type Picked } from './pick.js';
+import type { Calls, EngineOptions, Round, WireUsage } from './protocol.js';
 import { reader } from './reader.js';
 import { submits } from './submits.js';
 
 /** Connections at a time: what browsers allow for one server. */
 const CONNECTIONS = 6;
 
-/** The engine and what is done with it; one call at a time. */
+/** The engine and what is done with it. */
 export class Host {
   private engine: Wasm.Engine | undefined;
+  private giveUp: ((trap: unknown) => void) | undefined;
 
   constructor(private readonly modules: Modules) {}
 
   async load(
-    { model, head, hashes, mode, options }: Calls['load']['args'],
+    { model, head, hashes, headHashes, mode, options }: Calls['load']['args'],
     signal: AbortSignal,
     tell: (progress: Progress) => void,
   ): Promise<Calls['load']['value']> {
     const calmly = seldom(tell);
     const { signal: together, abort, unlink } = linked(signal);
-    const shared = { mode, signal: together, lanes: new Lanes(CONNECTIONS), tally: new Tally(calmly.tell) };
+    const readers = new Readers();
+    const shared = { mode, signal: together, lanes: new Lanes(CONNECTIONS), tally: new Tally(calmly.tell), readers };
     // The module compiles while the weights come; if one fails, the others are in vain.
     const ready = pick(this.modules, options.device);
     const none = ready.then((): Part[] => []);
-    const coming = [gather(model, hashes, shared), gather(head, {}, shared), none];
-    const [weights = [], drafts = []] = await all(coming, abort).finally(unlink);
-    calmly.flush();
-    if (signal.aborted) throw new Aborted();
-    this.unload();
-    const wasm = await ready;
-    const sources = (parts: readonly Part[]) => parts.map(({ name, blob }) => new wasm.Source(name, blob.size, reader(blob)));
-    this.engine = await wasm.Engine.load(
-      sources(weights),
-      sources(drafts),
-      JSON.stringify(options),
-      (loaded, total) => calmly.tell({ stage: 'load', loaded, total, cached: 0 }),
-    );
-    calmly.flush();
-    return { stats: await this.stats(), files: [...weights, ...drafts].map((part) => part.stats) };
+    const coming = [gather(model, hashes, shared), gather(head, headHashes, shared), none];
+    try {
+      const [weights = [], drafts = []] = await all(coming, abort).finally(unlink);
+      calmly.flush();
+      if (signal.aborted) throw new Aborted();
+      await this.unload();
+      this.engine = await this.start(await ready, options, [weights, drafts], (loaded, total) =>
+        calmly.tell({ stage: 'load', loaded, total, cached: 0 }),
+      );
+      calmly.flush();
+      return { stats: await this.stats(), files: [...weights, ...drafts].map((part) => part.stats) };
+    } finally {
+      await readers.end();
+    }
   }
 
-  /** Runs a request to its end; when `signal` is aborted, to the end of the round. */
+  /** Makes the engine, without the GPU where that fails and another device will do. */
+  private async start(
+    picked: Picked,
+    options: EngineOptions,
+    files: readonly (readonly Part[])[],
+    tell: (loaded: number, total: number) => void,
+  ): Promise<Wasm.Engine> {
+    const make = ({ module, gpuFailed }: Picked) => {
+      const [model = [], head = []] = files.map((parts) => sources(module, parts));
+      const how = gpuFailed === undefined ? options : { ...options, gpu_failed: gpuFailed };
+      return module.Engine.load(model, head, JSON.stringify(how), tell);
+    };
+    const trap = new Promise<never>((_, reject) => {
+      if (canPickAgain(this.modules, options.device, picked)) this.giveUp = reject;
+    });
+    try {
+      return await Promise.race([make(picked), trap]);
+    } catch (error) {
+      this.giveUp = undefined;
+      return make(await pickAgain(this.modules, options.device, picked, error));
+    } finally {
+      this.giveUp = undefined;
+    }
+  }
+
+  /** Takes a trap of the module that no promise of it tells, if there is a way on. */
+  trapped(reason: unknown): boolean {
+    this.giveUp?.(reason);
+    return this.giveUp !== undefined;
+  }
+
+  /** Runs a request to its end; when `signal` is aborted, to the end of the round or of a part of the prompt. */
   async generate(request: string, signal: AbortSignal, tell: (round: Round) => void): Promise<WireUsage> {
+    // All is computed without a pause; the word to stop needs one to come in.
+    const cancelled = async () => {
+      await breathe();
+      return signal.aborted;
+    };
     if (signal.aborted) throw new Aborted();
-    const generation = await this.loaded().start(request);
+    const generation = await this.loaded().start(request, cancelled);
     const before = submits();
     try {
       for (;;) {
-        // Rounds are computed without a pause; the word to stop needs one to come in.
-        await breathe();
-        if (signal.aborted) break;
+        if (await cancelled()) break;
         const round = await generation.next();
         if (round === undefined) break;
         tell(JSON.parse(round) as Round);
@@ -94,6 +132,14 @@ export class Host {
     if (!this.engine) throw new EagletError('unloaded', 'no model is loaded');
     return this.engine;
   }
+}
+
+/** The files as the module reads them. A lone one of no kind can only be a GGUF. */
+function sources(module: typeof Wasm, parts: readonly Part[]): Wasm.Source[] {
+  return parts.map(({ name, blob }) => {
+    const known = parts.length > 1 || /\.(gguf|safetensors|json)$/.test(name);
+    return new module.Source(known ? name : `${name}.gguf`, blob.size, reader(blob));
+  });
 }
 
 /** After a trap the module may refuse even this, and the trap is what has to be told. */

@@ -1,3 +1,4 @@
+import { toWire, type ErrorCode } from '../errors.js';
 import type * as Wasm from '../wasm/eaglet_wasm.js';
 
 /** The engine twice: for the processor, and for the GPU as well, which is larger. */
@@ -15,11 +16,36 @@ interface Gpu {
   requestAdapter(): Promise<Adapter | null>;
 }
 
-/** Loads the module that a device needs: the larger one only where there is a GPU to try. */
-export async function pick(modules: Modules, device: string): Promise<typeof Wasm> {
+/** A module that is ready, and what was wrong with the one with the GPU if that was tried. */
+export interface Picked {
+  readonly module: typeof Wasm;
+  readonly gpuFailed?: string;
+}
+
+/** What may be the fault of the GPU, or of the larger module. */
+const FAULTS: ReadonlySet<ErrorCode> = new Set(['device', 'internal', 'limit', 'lost', 'memory'] as const);
+
+/** Readies the module that a device needs: the larger one only where there is a GPU to try. */
+export async function pick(modules: Modules, device: string): Promise<Picked> {
   const module = (await hasGpu(device)) ? modules.webgpu : modules.wasm;
-  await module.default();
-  return module;
+  try {
+    await module.default();
+    return { module };
+  } catch (error) {
+    return pickAgain(modules, device, { module }, error);
+  }
+}
+
+/** Whether another module is left to try. */
+export function canPickAgain(modules: Modules, device: string, { module }: Picked): boolean {
+  return device === 'auto' && module === modules.webgpu;
+}
+
+/** The module without the GPU in place of one that failed; throws `error` if that is no way out. */
+export async function pickAgain(modules: Modules, device: string, failed: Picked, error: unknown): Promise<Picked> {
+  if (!canPickAgain(modules, device, failed) || !FAULTS.has(toWire(error).code)) throw error;
+  await modules.wasm.default();
+  return { module: modules.wasm, gpuFailed: error instanceof Error ? error.message : String(error) };
 }
 
 async function hasGpu(device: string): Promise<boolean> {

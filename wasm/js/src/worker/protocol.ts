@@ -2,26 +2,35 @@
 // error, and before that any number of events.
 
 import type { WireError } from '../errors.js';
-import type { Hashes } from '../source/gather.js';
+import type { Hashes } from '../source/hashes.js';
 import type { Wanted } from '../source/wanted.js';
 import type { CacheMode, Progress } from '../types/load.js';
-import type { FileStats, Stats } from '../types/stats.js';
+import type { EngineStats, FileStats } from '../types/stats.js';
 
 /** The options of `Engine.load` of the wasm module. */
 export interface EngineOptions {
   readonly device: string;
   readonly dtype?: string;
   readonly context?: number;
+  /** Why `auto` need not try the GPU: it has been tried. */
+  readonly gpu_failed?: string;
 }
 
-/** A token as the wasm module tells it. */
-export interface WireToken {
+/** A token and its probability. */
+export interface Likely {
+  /** What it stands for: a part of a character, it may be. */
+  readonly bytes: readonly number[];
+  /** `null` is minus infinity, for which JSON has no word. */
+  readonly logprob: number | null;
+}
+
+/** A token as the wasm module tells it; with its probability where that was asked for. */
+export interface WireToken extends Partial<Likely> {
   readonly id: number;
+  /** The text that became certain with it. */
   readonly text: string;
   readonly drafted: boolean;
-  /** `null` is minus infinity, for which JSON has no word. */
-  readonly logprob?: number | null;
-  readonly top?: readonly { readonly id: number; readonly text: string; readonly logprob: number | null }[];
+  readonly top?: readonly Likely[];
 }
 
 export type Finish = 'stop' | 'length' | 'context';
@@ -40,7 +49,6 @@ export interface WireUsage {
   readonly completion_tokens: number;
   readonly prefill_seconds: number;
   readonly decode_seconds: number;
-  readonly first_token_seconds: number;
   readonly rounds: number;
   readonly drafted: number;
   readonly accepted: number;
@@ -55,9 +63,6 @@ export interface WireUsage {
   readonly verify_seconds: number;
 }
 
-/** What the worker knows of an engine. */
-export type EngineStats = Omit<Stats, 'files' | 'storage'>;
-
 /** Every call: what it takes, returns and tells on the way. */
 export interface Calls {
   readonly load: {
@@ -65,6 +70,7 @@ export interface Calls {
       readonly model: readonly Wanted[];
       readonly head: readonly Wanted[];
       readonly hashes: Hashes;
+      readonly headHashes: Hashes;
       readonly mode: CacheMode;
       readonly options: EngineOptions;
     };

@@ -1,3 +1,5 @@
+import { EagletError } from '../errors.js';
+
 /** Synchronous reads; only in workers, so not in TypeScript's DOM types. */
 declare class FileReaderSync {
   readAsArrayBuffer(blob: Blob): ArrayBuffer;
@@ -13,8 +15,14 @@ const WINDOW = 1 << 20;
  */
 export function reader(blob: Blob): (offset: number, length: number) => Uint8Array {
   const files = new FileReaderSync();
-  const read = (offset: number, length: number) =>
-    new Uint8Array(files.readAsArrayBuffer(blob.slice(offset, offset + length)));
+  const read = (offset: number, length: number) => {
+    try {
+      return new Uint8Array(files.readAsArrayBuffer(blob.slice(offset, offset + length)));
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new EagletError('file', `it cannot be read any more: was it changed or deleted? (${why})`);
+    }
+  };
   let start = 0;
   let window = new Uint8Array();
   return (offset, length) => {

@@ -3,7 +3,7 @@
 // A word is a token; its id is its place in the order of first use.
 //
 // Words with a meaning: `ERROR code` makes `start` fail with that code, `SLOW` makes a
-// round last 50 ms, `ENDLESS` never ends by itself.
+// round last 50 ms, `ENDLESS` never ends by itself, `LONG` makes a prompt of 100 parts of 10 ms.
 
 const words = [];
 const idOf = (word) => {
@@ -76,7 +76,7 @@ export class Engine {
     return Array.from(ids, (id) => words[id]).join('');
   }
 
-  async start(json) {
+  async start(json, cancelled) {
     const request = JSON.parse(json);
     if (this.open) fail('invalid', 'a generation is open');
     const prompt = request.prompt ?? request.messages.map(({ role, content }) => `<${role}> ${content} `).join('');
@@ -85,7 +85,16 @@ export class Engine {
     if (tokens > this.context) fail('capacity', `${tokens} tokens do not fit into ${this.context}`, { needed: tokens, capacity: this.context });
     const error = /ERROR (\w+)/.exec(said)?.[1];
     if (error) fail(error, `asked to fail with ${error}`, { needed: 2, actual: 1 });
-    return new Generation(this, request, prompt, said);
+    const generation = new Generation(this, request, prompt, said);
+    for (let part = 0; said.includes('LONG') && part < 100; part++) {
+      if (await cancelled()) {
+        generation.finish = 'stop';
+        break;
+      }
+      const end = Date.now() + 10;
+      while (Date.now() < end);
+    }
+    return generation;
   }
 
   free() {
@@ -122,8 +131,9 @@ export class Generation {
       if (this.finish) break;
       const token = { id: idOf(text), text, drafted: depth < 2 && request.method !== 'plain' };
       if (request.logprobs !== undefined) {
-        token.logprob = -0.5;
-        token.top = [{ id: token.id, text, logprob: -0.5 }, { id: 0, text: 'other', logprob: -1.5 }].slice(0, request.logprobs);
+        const likely = (word, logprob) => ({ bytes: [...new TextEncoder().encode(word)], logprob });
+        Object.assign(token, likely(text, -0.5));
+        token.top = [likely(text, -0.5), likely('other', -1.5)].slice(0, request.logprobs);
       }
       tokens.push(token);
     }
@@ -147,7 +157,6 @@ export class Generation {
       completion_tokens: made,
       prefill_seconds: 0.1,
       decode_seconds: 0.5,
-      first_token_seconds: 0.12,
       rounds: this.rounds,
       drafted: 2 * this.rounds,
       accepted: this.made.filter((token) => token.drafted).length,
