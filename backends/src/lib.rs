@@ -8,8 +8,8 @@ pub mod cpu;
 pub mod cube;
 mod open;
 
-#[cfg(all(feature = "wgpu", target_family = "wasm"))]
-pub use open::BrowserGpu;
-#[cfg(feature = "cube")]
-pub use open::self_test;
 pub use open::{Backend, DeviceSpec, Found, Listed, keep_kernels, list, open};
+#[cfg(all(feature = "wgpu", target_family = "wasm"))]
+pub use open::{BrowserGpu, Unproven};
+#[cfg(feature = "cube")]
+pub use open::{Kinds, self_test};

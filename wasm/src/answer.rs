@@ -68,6 +68,8 @@ pub struct Answer {
     stopped: bool,
     max_tokens: Option<usize>,
     logprobs: Option<usize>,
+    /// Whether there was a token.
+    begun: bool,
     /// Rows that the next tokens are drawn from, where they are wanted.
     rows: VecDeque<Vec<f32>>,
     listen: Listen,
@@ -95,6 +97,7 @@ impl Answer {
             stopped: false,
             max_tokens: request.max_tokens,
             logprobs: request.logprobs,
+            begun: false,
             rows: VecDeque::new(),
             listen,
             step: Step::default(),
@@ -159,9 +162,15 @@ impl Answer {
         self.stopped = released.stop.is_some();
         self.step.text += &released.text;
         let row = self.logprobs.zip(self.rows.pop_front());
-        let odds = row
-            .filter(|_| !ends)
-            .map(|(count, row)| self.odds(id, &row, count));
+        let odds = row.filter(|_| !ends).map(|(count, row)| {
+            let mut odds = self.odds(id, &row, count);
+            // Some tokenizers write a space before a text, which is no part of it.
+            if !self.begun && !text.starts_with(' ') && odds.chosen.bytes.starts_with(b" ") {
+                odds.chosen.bytes.remove(0);
+            }
+            odds
+        });
+        self.begun = true;
         self.step.tokens.push(Token {
             id,
             text,

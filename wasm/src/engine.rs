@@ -11,7 +11,7 @@ use eaglet_core::text::TextAssets;
 use eaglet_core::verify::Verification;
 use eaglet_core::weights::{Checkpoint, Dtype, ModelFile};
 
-use crate::device::{self, pace};
+use crate::device::{self, Working, pace};
 use crate::drafting::Plan;
 use crate::info::{HeadInfo, MemoryInfo, ModelInfo};
 use crate::{Answer, Device, Failure, Info, Listen, Method, Options, Request, Step, TrainedHead};
@@ -30,6 +30,7 @@ pub struct Engine {
     head: Option<TrainedHead>,
     session: Session,
     plan: Plan,
+    working: Working,
     info: Info,
 }
 
@@ -49,7 +50,8 @@ impl Engine {
         // The tokenizer first: it is what a wrong set of files lacks.
         let text = Arc::new(TextAssets::open(model)?);
         let load = options.load(&config)?;
-        let (device, ops) = Device::open(options, model, load).await?;
+        let (device, working) = Device::open(options, model, load).await?;
+        let ops = working.ops.clone();
         let target = Arc::new(Transformer::load(model, ops, load, progress)?);
         let head = head.map(|file| TrainedHead::load(file, &target));
         let head = head.transpose()?;
@@ -60,6 +62,7 @@ impl Engine {
         let mut session = Session::new(target.clone(), room)?;
         let plan = Plan::new(Method::Plain, None)?;
         session.open(plain())?;
+        working.prove().await?;
         if device.name == device::WASM {
             session.read_by(ROWS);
         }
@@ -92,6 +95,7 @@ impl Engine {
             head,
             session,
             plan,
+            working,
             info,
         };
         // How long a pass takes is part of what a page is told.
@@ -145,6 +149,8 @@ impl Engine {
             };
             self.session.reconfigure(SEQUENCE, options)?;
             self.plan = plan;
+            // A head has a cache of its own.
+            self.working.prove().await?;
         }
         let emission = self.session.prompt(SEQUENCE, &ids, &mut answer).await?;
         let step = self.taken(&mut answer, &emission)?;

@@ -24,7 +24,7 @@ mod tensor_cores;
 mod tensors;
 mod weight;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{DType, Device, Tensor};
 use eaglet_core::error::{Error, Result};
@@ -35,6 +35,7 @@ use eaglet_core::ops::{
 use eaglet_core::sample::Pick;
 use eaglet_core::weights::Matrix;
 
+use crate::Kinds;
 use gpu::Gpu;
 pub use gpu::{Fault, Limits};
 use launch::Layer;
@@ -47,6 +48,7 @@ use weight::Packed;
 pub struct CubeOps<K: Kind> {
     device: Device,
     gpu: Gpu<K::Runtime>,
+    made: Mutex<Kinds>,
 }
 
 impl<K: Kind> CubeOps<K> {
@@ -56,7 +58,20 @@ impl<K: Kind> CubeOps<K> {
         Self {
             device: K::device(&device),
             gpu: Gpu::new(device, software, fault),
+            made: Mutex::default(),
         }
+    }
+
+    /// The kinds of weights and caches that were made so far, whose kernels a model may run.
+    pub fn made(&self) -> Kinds {
+        self.made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn note(&self, made: impl FnOnce(&mut Kinds)) {
+        made(&mut self.made.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// What kernels are cut to.
@@ -162,11 +177,13 @@ impl<K: Kind> Ops for CubeOps<K> {
                 )
             })
         })?;
+        self.note(|made| made.add_weights(dtype));
         let (outputs, bytes) = (packed.outputs, packed.bytes());
         Ok(Weight::new(outputs, inputs, dtype, bytes, packed))
     }
 
     fn kv_layer(&self, slots: usize, heads: Heads, dtype: DType) -> Result<KvLayer> {
+        self.note(|made| made.add_cache(heads.dim, dtype));
         let dtype = self.cache_dtype(dtype);
         self.gpu.recover();
         let bytes = slots.saturating_mul(heads.kv * heads.dim * dtype.size());

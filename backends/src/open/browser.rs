@@ -1,7 +1,8 @@
 //! The GPU of a browser, through WebGPU. Nothing here may block.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use eaglet_core::error::{Error, Result};
 use wgpu::{
@@ -10,7 +11,7 @@ use wgpu::{
 };
 
 use super::adapter::{Opened, found, prepare};
-use super::{Found, self_test};
+use super::{Found, Kinds, self_test};
 use crate::cube::{CubeOps, Wgpu};
 
 /// Storage buffers of our widest kernel (the rotation), burn's own for sizes included.
@@ -25,8 +26,46 @@ thread_local! {
 #[derive(Clone)]
 struct Kept {
     opened: Opened,
-    /// Whether it passed its self-test, which loads after the first need not wait for.
-    proven: Rc<Cell<bool>>,
+    software: bool,
+    /// What has passed its self-test, which later loads need not wait for.
+    proven: Rc<RefCell<Kinds>>,
+}
+
+impl Kept {
+    fn ops(&self) -> CubeOps<Wgpu> {
+        let Opened { device, fault, .. } = self.opened.clone();
+        CubeOps::new(device, self.software, fault)
+    }
+}
+
+/// Operations on a GPU that has yet to prove itself: only what a model has made on it, so that a
+/// page waits for no kernel that it does not run.
+pub struct Unproven {
+    /// The operations.
+    pub ops: Arc<CubeOps<Wgpu>>,
+    kept: Kept,
+}
+
+impl Unproven {
+    /// Has it prove itself (see [`self_test`]) for all weights and caches that were made so far;
+    /// each kind once in a page or worker.
+    ///
+    /// # Errors
+    /// It computes wrongly, or the browser has taken it away.
+    pub async fn prove(&self) -> Result<()> {
+        let lacking = self.ops.made().without(&self.kept.proven.borrow());
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        // By operations of its own, or what the test makes would have to be proven too.
+        let tested = self_test(&self.kept.ops(), &lacking).await;
+        tested.map_err(|error| match error {
+            Error::Lost(_) => error,
+            fault => Error::Device(format!("the GPU failed its self-test: {fault}")),
+        })?;
+        self.kept.proven.borrow_mut().add(&lacking);
+        Ok(())
+    }
 }
 
 /// An adapter that the browser offers.
@@ -65,11 +104,11 @@ impl BrowserGpu {
         })
     }
 
-    /// Opens it and has it prove itself (see [`self_test`]), once in a page or worker.
+    /// Opens it. It is not to be trusted before [`Unproven::prove`].
     ///
     /// # Errors
-    /// It lacks something that kernels need, the browser refuses, or it computes wrongly.
-    pub async fn open(self) -> Result<CubeOps<Wgpu>> {
+    /// It lacks something that kernels need, or the browser refuses.
+    pub async fn open(self) -> Result<Unproven> {
         let buffers = self.adapter.limits().max_storage_buffers_per_shader_stage;
         if buffers < BUFFERS {
             return Err(Error::Limit {
@@ -85,25 +124,19 @@ impl BrowserGpu {
             return Err(Error::Invalid(what.into()));
         }
         let works = |kept: &Kept| !kept.opened.fault.is_lost();
-        let Kept { opened, proven } = match KEPT.with_borrow(|kept| kept.clone().filter(works)) {
+        let kept = match KEPT.with_borrow(|kept| kept.clone().filter(works)) {
             Some(kept) => kept,
             None => {
                 let kept = Kept {
                     opened: prepare(self.instance, self.adapter).await?,
+                    software: self.found.software,
                     proven: Rc::default(),
                 };
                 KEPT.replace(Some(kept.clone()));
                 kept
             }
         };
-        let ops = CubeOps::<Wgpu>::new(opened.device, self.found.software, opened.fault);
-        if !proven.get() {
-            self_test(&ops).await.map_err(|error| match error {
-                Error::Lost(_) => error,
-                fault => Error::Device(format!("the GPU failed its self-test: {fault}")),
-            })?;
-            proven.set(true);
-        }
-        Ok(ops)
+        let ops = Arc::new(kept.ops());
+        Ok(Unproven { ops, kept })
     }
 }

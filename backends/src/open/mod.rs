@@ -21,10 +21,10 @@ use eaglet_core::ops::Ops;
 use crate::cpu::{CpuOps, read_bandwidth};
 
 #[cfg(all(feature = "wgpu", target_family = "wasm"))]
-pub use browser::BrowserGpu;
+pub use browser::{BrowserGpu, Unproven};
 pub use kept::keep_kernels;
 #[cfg(feature = "cube")]
-pub use self_test::self_test;
+pub use self_test::{Kinds, self_test};
 #[cfg(all(test, feature = "cuda", target_os = "linux"))]
 pub(crate) use self_test::{On, spread};
 pub use spec::DeviceSpec;
@@ -222,7 +222,7 @@ fn backend<K: crate::cube::Kind>(
 /// A GPU that passed its test.
 #[cfg(all(feature = "cube", not(target_family = "wasm")))]
 fn proven(backend: Backend) -> Result<Backend> {
-    pollster::block_on(self_test(&*backend.ops)).map_err(|fault| {
+    pollster::block_on(self_test(&*backend.ops, &Kinds::all())).map_err(|fault| {
         Error::Device(format!("{} failed its self-test: {fault}", backend.name))
     })?;
     Ok(backend)

@@ -1,10 +1,11 @@
 //! Known answers that a GPU must give before it is trusted with a model.
 //!
 //! Drivers and compilers of kernels have faults that no error tells. So every operation
-//! runs once in every dtype, on little data, beside our kernels for the CPU; and
+//! runs once in every dtype that is asked for, on little data, beside our kernels for the CPU; and
 //! rows run alone and in company, which must not change a bit of them.
 
 mod draws;
+mod kinds;
 mod trees;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use eaglet_core::sample::uniform;
 use eaglet_core::weights::{BlockFormat, Dtype, Matrix, TensorView};
 
 use crate::cpu::CpuOps;
+pub use kinds::Kinds;
 
 /// Columns and rows of the weights: no multiple of a workgroup.
 const INPUTS: usize = 96;
@@ -26,8 +28,6 @@ const OUTPUTS: usize = 44;
 const ROWS: usize = 35;
 /// Rows that attention sees together.
 const FEW: usize = 9;
-/// Dimensions of a head: fewer than a workgroup has invocations, as many, more.
-const DIMS: [usize; 3] = [16, 64, 128];
 /// More positions than a tile of attention has, and than a span of them.
 const POSITIONS: usize = 300;
 
@@ -35,20 +35,18 @@ const POSITIONS: usize = 300;
 /// of sums, and the exponentials of GPUs.
 const TOLERANCE: f32 = 1e-4;
 
-/// Runs every operation.
+/// Runs every operation, those on weights and caches for these kinds of them.
 ///
 /// # Errors
 /// What was wrong first: the operation, the dtype and the error found.
-pub async fn self_test(ops: &dyn Ops) -> Result<()> {
+pub async fn self_test(ops: &dyn Ops, kinds: &Kinds) -> Result<()> {
     // Its kernels are exact in f32, and are compared with the reference bodies elsewhere.
     let reference = CpuOps::new(1);
-    for dtype in Dtype::ALL {
+    for &dtype in &kinds.weights {
         weights(ops, &reference, dtype).await?;
     }
-    for dim in DIMS {
-        for dtype in [DType::F32, DType::F16] {
-            attention(ops, &reference, dim, dtype).await?;
-        }
+    for &(dim, dtype) in &kinds.caches {
+        attention(ops, &reference, dim, dtype).await?;
     }
     choices(ops, &reference).await?;
     trees::trees(ops, &reference).await?;
@@ -374,8 +372,10 @@ mod tests {
         for dtype in [Dtype::F32, Dtype::F16] {
             pollster::block_on(weights(&cpu, &reference, dtype)).unwrap();
         }
-        for dim in DIMS {
-            pollster::block_on(attention(&cpu, &reference, dim, DType::F32)).unwrap();
+        for (dim, dtype) in Kinds::all().caches {
+            if dtype == DType::F32 {
+                pollster::block_on(attention(&cpu, &reference, dim, dtype)).unwrap();
+            }
         }
         pollster::block_on(oddities(&cpu)).unwrap();
     }

@@ -99,7 +99,7 @@ mod tests {
         let opened = opened(0, instance, adapters.swap_remove(0)).unwrap();
         let ops = CubeOps::<Wgpu>::new(opened.device, false, opened.fault);
         assert!(ops.limits().splits > 1);
-        pollster::block_on(crate::self_test(&ops)).unwrap();
+        pollster::block_on(crate::self_test(&ops, &crate::Kinds::all())).unwrap();
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let opened = opened(0, instance, adapters.swap_remove(0)).unwrap();
         let ops = CubeOps::<Wgpu>::new(opened.device, true, opened.fault);
         // Two rows in f32, twenty in q4, of the self-test's 44.
-        pollster::block_on(crate::self_test(&ops.in_pieces(1000))).unwrap();
+        pollster::block_on(crate::self_test(&ops.in_pieces(1000), &crate::Kinds::all())).unwrap();
     }
 
     #[test]

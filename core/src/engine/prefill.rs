@@ -11,6 +11,10 @@ use super::watch::Watch;
 use crate::draft::Observation;
 use crate::error::{Error, Result};
 
+/// Passes over a prompt that a device may have before it: it takes them without a word, and
+/// while all of a long prompt is waited for, nobody would be heard.
+const UNDER_WAY: usize = 4;
+
 /// Rows of one prefill pass: enough to be bound by arithmetic and not by the weights'
 /// way from memory, few enough to keep activations small.
 pub(super) const CHUNK: usize = 256;
@@ -71,8 +75,11 @@ impl Session {
             ..Default::default()
         };
         let asked = self.ask(&[(index, prompt.len())], watch.wants_logits())?;
-        let mut last = None;
-        for chunk in prompt[reused..].chunks(self.chunk) {
+        let mut last: Option<Tensor<2>> = None;
+        for (pass, chunk) in prompt[reused..].chunks(self.chunk).enumerate() {
+            if let Some(last) = last.take_if(|_| pass % UNDER_WAY == 0) {
+                self.target.ops().read(last).await?;
+            }
             if watch.cancelled().await {
                 return Ok(self.give_up(index));
             }

@@ -1,19 +1,34 @@
 //! The GPU of the browser.
 
-use std::sync::Arc;
-
-use eaglet_core::ops::Ops;
-
+use super::Working;
 use crate::Failure;
 
-/// Opens the GPU: what it is, and its operations. It has proved itself by then. One that a
-/// processor plays is opened only where `software` permits it.
+/// What has a GPU prove itself.
+#[cfg(all(feature = "webgpu", target_family = "wasm"))]
+pub use eaglet_backends::Unproven as Proof;
+
+/// There is none in this module.
+#[cfg(not(all(feature = "webgpu", target_family = "wasm")))]
+pub enum Proof {}
+
+#[cfg(not(all(feature = "webgpu", target_family = "wasm")))]
+impl Proof {
+    /// Cannot be called.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn prove(&self) -> eaglet_core::error::Result<()> {
+        match *self {}
+    }
+}
+
+/// Opens the GPU, which has yet to prove itself. One that a processor plays is opened only
+/// where `software` permits it.
 ///
 /// # Errors
-/// `no_webgpu` where there is none, `limit` where it is too small, `device` where it
-/// computes wrongly.
+/// `no_webgpu` where there is none, `limit` where it is too small.
 #[cfg(all(feature = "webgpu", target_family = "wasm"))]
-pub async fn open(software: bool) -> Result<(String, Arc<dyn Ops>), Failure> {
+pub async fn open(software: bool) -> Result<Working, Failure> {
     use eaglet_backends::BrowserGpu;
     use eaglet_core::Error;
 
@@ -28,7 +43,11 @@ pub async fn open(software: bool) -> Result<(String, Arc<dyn Ops>), Failure> {
         return Err(none(message));
     }
     match gpu.open().await {
-        Ok(ops) => Ok((description, Arc::new(ops))),
+        Ok(gpu) => Ok(Working {
+            description,
+            ops: gpu.ops.clone(),
+            proof: Some(gpu),
+        }),
         Err(Error::Invalid(lacking)) => Err(none(lacking)),
         Err(other) => Err(other.into()),
     }
@@ -39,7 +58,7 @@ pub async fn open(software: bool) -> Result<(String, Arc<dyn Ops>), Failure> {
 /// # Errors
 /// Always.
 #[cfg(not(all(feature = "webgpu", target_family = "wasm")))]
-pub async fn open(software: bool) -> Result<(String, Arc<dyn Ops>), Failure> {
+pub async fn open(software: bool) -> Result<Working, Failure> {
     let message = match software {
         true => "this browser offers no WebGPU: take the device `wasm` or `auto`",
         false => "this browser offers no WebGPU on a real GPU",

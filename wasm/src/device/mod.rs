@@ -58,12 +58,32 @@ const WEBGPU: &str = "webgpu";
 /// The name of the processor.
 pub const WASM: &str = "wasm";
 
-/// A device that works: what it is, and its operations.
-type Working = (String, Arc<dyn Ops>);
+/// A device that there is.
+pub struct Working {
+    /// What it is.
+    description: String,
+    /// Its operations.
+    pub ops: Arc<dyn Ops>,
+    /// What has a GPU prove itself.
+    proof: Option<gpu::Proof>,
+}
+
+impl Working {
+    /// Has a GPU prove itself for what was made on it so far.
+    ///
+    /// # Errors
+    /// `device` where it computes wrongly, `lost` where it went away.
+    pub async fn prove(&self) -> Result<(), Failure> {
+        match &self.proof {
+            Some(proof) => Ok(proof.prove().await?),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Device {
     /// Opens a device for a model. [`DeviceChoice::Auto`] tries the GPU out, and takes the
-    /// faster one.
+    /// faster one. It is to prove itself when the model is on it: see [`Working::prove`].
     ///
     /// # Errors
     /// The one that was asked for is not there or fails; or the model's files are broken.
@@ -71,7 +91,7 @@ impl Device {
         options: &Options,
         model: &dyn Checkpoint,
         load: LoadOptions,
-    ) -> Result<(Self, Arc<dyn Ops>), Failure> {
+    ) -> Result<(Self, Working), Failure> {
         let asked = "it was asked for".to_owned();
         match options.device {
             DeviceChoice::Wasm => Ok(taken(
@@ -103,17 +123,17 @@ impl Device {
 
 fn taken(
     name: &'static str,
-    (description, ops): Working,
+    working: Working,
     why: String,
     candidates: Vec<Candidate>,
-) -> (Device, Arc<dyn Ops>) {
+) -> (Device, Working) {
     let device = Device {
         name,
-        description,
+        description: working.description.clone(),
         why,
         candidates,
     };
-    (device, ops)
+    (device, working)
 }
 
 /// The GPU, unless it is no choice; then, why.
@@ -127,11 +147,15 @@ async fn found(options: &Options) -> Result<Working, String> {
 /// The kernels in wasm. A module has one thread.
 fn processor() -> Result<Working, Failure> {
     let backend = eaglet_backends::open(DeviceSpec::Cpu, Some(1))?;
-    Ok((backend.description, backend.ops))
+    Ok(Working {
+        description: backend.description,
+        ops: backend.ops,
+        proof: None,
+    })
 }
 
 /// The processor, since the GPU is no choice.
-fn without_gpu(processor: Working, reason: String) -> (Device, Arc<dyn Ops>) {
+fn without_gpu(processor: Working, reason: String) -> (Device, Working) {
     let why = format!("{reason}, so the processor runs the model");
     let webgpu = Candidate {
         ok: false,
@@ -147,22 +171,17 @@ async fn faster(
     processor: Working,
     model: &dyn Checkpoint,
     load: LoadOptions,
-) -> Result<(Device, Arc<dyn Ops>), Failure> {
-    let on_gpu = match trial::estimate(model, &gpu.1, load).await {
+) -> Result<(Device, Working), Failure> {
+    let on_gpu = match trial::estimate(model, &gpu.ops, load).await {
         Ok(seconds) => seconds,
         Err(error) => return Ok(without_gpu(processor, error.to_string())),
     };
-    let on_processor = trial::estimate(model, &processor.1, load).await?;
+    let on_processor = trial::estimate(model, &processor.ops, load).await?;
     Ok(compared(gpu, on_gpu, processor, on_processor))
 }
 
 /// The faster of two, by the seconds that a token takes.
-fn compared(
-    gpu: Working,
-    on_gpu: f64,
-    processor: Working,
-    on_processor: f64,
-) -> (Device, Arc<dyn Ops>) {
+fn compared(gpu: Working, on_gpu: f64, processor: Working, on_processor: f64) -> (Device, Working) {
     let [mut webgpu, mut wasm] = [WEBGPU, WASM].map(Candidate::works);
     webgpu.seconds_per_pass = Some(on_gpu);
     wasm.seconds_per_pass = Some(on_processor);

@@ -24,7 +24,9 @@ const USUAL = {
   busy: 0,
   /** Every answer is `403`. */
   refused: false,
-  /** `HEAD` is answered too. */
+  /** The file has been removed. */
+  gone: false,
+  /** `HEAD` is answered too, or `never`. */
   head: true,
   /** Other origins may read it, and so these headers too. */
   expose: 'content-range, etag',
@@ -75,7 +77,9 @@ export async function startServer() {
       how.busy--;
       return response.writeHead(503).end('busy');
     }
+    if (how.gone) return response.writeHead(404).end('no such file');
     if (how.refused) return response.writeHead(403).end('refused');
+    if (how.head === 'never' && request.method === 'HEAD') return;
     if (!how.head && request.method === 'HEAD') return response.destroy();
     if (how.expose) response.setHeader('access-control-expose-headers', how.expose);
     if (how.etag) response.setHeader('etag', `${how.etag === 'weak' && log.length % 2 ? 'W/' : ''}"${createHash('sha1').update(path + how.version).digest('hex').slice(0, 12)}"`);

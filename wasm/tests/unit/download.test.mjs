@@ -163,7 +163,7 @@ test('a full store is left for memory, or is an error if that was asked for', as
   const got = await fetchInto(entry, url);
   assert.ok(got.bytes.equals(bytes));
   assert.equal(got.landing.kind, 'memory');
-  assert.match(got.landing.note, /memory only: the browser's storage is full/);
+  assert.match(got.landing.why, /memory only: the browser's storage is full/);
   assert.ok(entry.dropped, 'the room is given back');
   const full = Object.assign(new FakeEntry(), { room: CHUNK });
   await assert.rejects(fetchInto(full, url, { required: true }), { name: 'QuotaExceeded' });
@@ -211,6 +211,7 @@ test('a server that gives less at a time than it is asked for is asked again', a
 test('a file whose ranges cannot be read, or never fit together, is fetched in one go', async () => {
   const garbled = serve({ garbled: true });
   assert.ok((await fetchInto(new FakeEntry(), garbled.url)).bytes.equals(bytes));
+  assert.equal(server.requests(garbled.path).filter(({ range }) => !range).length, 2, 'it is asked whether it is there, and for the file');
   const two = serve({});
   // As two servers behind one address that have not been given the same file.
   Object.defineProperty(two.how, 'version', { get: () => server.requests(two.path).length });
@@ -218,6 +219,29 @@ test('a file whose ranges cannot be read, or never fit together, is fetched in o
   assert.ok(got.bytes.equals(bytes));
   assert.equal(got.loaded, SIZE);
   assert.equal(server.requests(two.path).at(-1).range, undefined);
+});
+
+test('a server that was away for a while is asked for ranges', async () => {
+  const { path, how, url } = serve({});
+  Object.defineProperty(how, 'garbled', { get: () => server.requests(path).length <= 4 });
+  assert.ok((await fetchInto(new FakeEntry(), url)).bytes.equals(bytes));
+  const asked = server.requests(path).map(({ range }) => range);
+  assert.deepEqual([asked.indexOf(undefined), asked.lastIndexOf(undefined), asked.length], [4, 4, 5 + 4]);
+});
+
+test('a server that never answers a HEAD is not waited for', async (t) => {
+  const { path, url } = serve({ hidden: true, head: 'never' });
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const coming = fetchInto(new FakeEntry(), url);
+  while (!server.requests(path).some(({ method }) => method === 'HEAD')) await new Promise((go) => setImmediate(go));
+  t.mock.timers.tick(30_001);
+  assert.ok((await coming).bytes.equals(bytes));
+});
+
+test('a page in place of a file is no file, whichever way it comes', async () => {
+  const { how, path, url } = serve({ hidden: true, head: false });
+  Object.defineProperty(how, 'gone', { get: () => server.requests(path).length > 2 });
+  await assert.rejects(fetchInto(new FakeEntry(), url), ({ code, message }) => code === 'file' && /no such file/.test(message));
 });
 
 test('where other origins hide the size, it is asked for once', async () => {

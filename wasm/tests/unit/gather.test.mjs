@@ -68,6 +68,7 @@ test('a hash that would not be verified is refused before anything comes', async
   const url = (name) => ({ kind: 'url', url: `http://x/${name}`, name });
   const refused = (integrity, wanted, message) =>
     assert.throws(() => hashesOf('integrity', integrity, wanted), (error) => error.name === 'InvalidRequest' && message.test(error.message));
+  for (const wrong of [null, 5, [], {}, new Map([['a.gguf', hash]])]) refused(wrong, [url('a.gguf')], /is a hash, or an object of hashes/);
   refused('sha256-short', [url('a.gguf')], /weights: "sha256-short" is not/);
   refused({ 'a.gguf': hash, 'b.gguf': hash }, [url('a.gguf')], /"b.gguf", which is none of a.gguf/);
   refused({ 'a.gguf': undefined }, [url('a.gguf')], /"undefined" is not/);

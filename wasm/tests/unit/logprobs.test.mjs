@@ -35,6 +35,8 @@ test('of two tokens with one text the likelier is told', () => {
 test('none were asked for, or the token ends the turn', () => {
   const plain = [{ id: 1, text: 'a', drafted: true, offset: 0 }];
   assert.deepEqual([chatLogprobs(plain), completionLogprobs(plain)], [null, null]);
+  assert.deepEqual(chatLogprobs(plain, true), { content: [], refusal: null });
+  assert.deepEqual(completionLogprobs([], true).tokens, []);
   assert.equal(chatLogprobs([token('a', 'a'), ...plain]).content.length, 1);
 });
 

@@ -86,7 +86,6 @@ test('that there is no file is remembered for a day, and longer without a networ
   const how = server.add('/none.json', Buffer.from('{}'), { busy: 4 });
   assert.equal((await get(url, { optional })).blob, undefined, 'the server does not answer');
   assert.equal(how.busy, 0);
-  await change(old);
   assert.equal((await get(url, { optional })).blob.size, 2);
 });
 
@@ -95,8 +94,35 @@ test('a file that is refused may be done without, and is asked for again', async
   const how = server.add('/refused.json', Buffer.from('{}'), { refused: true });
   await assert.rejects(get(url), ({ code, message }) => code === 'network' && message.includes('answered 403'));
   assert.equal((await get(url, { optional: true })).blob, undefined);
+  Object.assign(how, { busy: 4 });
+  assert.equal((await get(url, { optional: true })).blob, undefined, 'what is known has to do while nobody answers');
   how.refused = false;
   assert.equal((await get(url, { optional: true })).blob.size, 2);
+});
+
+test('that there is no file is no file that is read', async (t) => {
+  pretend(t, { locks: new FakeLocks() });
+  const url = server.url('/still-refused.json');
+  server.add('/still-refused.json', Buffer.from('{}'), { refused: true });
+  const readers = new Readers();
+  await get(url, { optional: true }, true, { readers });
+  assert.equal((await get(url, { optional: true }, 'require')).stats.stored, 'cache');
+  await readers.end();
+});
+
+test('a full storage loses no more than the note that a file is right', async () => {
+  const bytes = noise(1000);
+  const url = server.url('/noted.gguf');
+  server.add('/noted.gguf', bytes);
+  await get(url);
+  const { put } = cache;
+  cache.put = async () => { throw new DOMException('full', 'QuotaExceededError'); };
+  try {
+    assert.equal((await get(url, { integrity: sha256(bytes) }, 'require')).stats.stored, 'cache');
+  } finally {
+    cache.put = put;
+  }
+  assert.equal(await files.has(url), true);
 });
 
 test('a chunk that is deleted while it is read is no part of a file', async () => {
@@ -158,8 +184,12 @@ test('a file that a load still reads is neither replaced nor deleted', async (t)
   server.add('/read.gguf', noise(1000, 2), { version: 2 });
   const aside = await get(url, {}, 'reload');
   assert.deepEqual([aside.stats.stored, aside.stats.note], ['memory', 'kept in memory only: another load is reading the file that is kept']);
-  await assert.rejects(get(url, {}, 'require').then(() => get(url, {}, 'reload')).then(() => files.delete(url)), ({ code, message }) =>
-    code === 'file' && message.includes('is in use by a load'));
+  await assert.rejects(files.delete(url), ({ code, message }) => code === 'file' && message.includes('is in use by a load'));
+  await assert.rejects(get(url, { integrity: sha256('another') }), { name: 'IntegrityError' });
+  assert.equal(await files.has(url), true, 'the hash may be what is wrong');
+  damage(0);
+  await assert.rejects(get(url, {}, 'require'), ({ name, message }) => name === 'QuotaExceeded' && message.includes('another load is reading'));
+  kept.set(`${manifestAt()}/0`, new Response(bytes));
   assert.equal(sha256(Buffer.from(await blob.arrayBuffer())), sha256(bytes));
   await readers.end();
   assert.equal((await get(url, {}, 'reload')).stats.stored, 'cache');
@@ -184,6 +214,19 @@ test('a folder is there when all that it needs is, and not while its weights com
   assert.deepEqual((await files.list()).map((file) => file.url).sort(), ['config.json', 'model.safetensors'].map((name) => server.url(`${at(name)}?token=1`)));
   assert.equal(await files.delete(server.url(`${at('config.json')}?token=1`)), true);
   assert.equal(await files.has(url), false);
-  assert.equal(await files.delete(url), true);
+  assert.equal(await files.delete(server.url('/folder/')), true, 'with any query');
+  assert.equal(kept.size, 0);
+});
+
+test('of a folder that is in use nothing is deleted', async (t) => {
+  pretend(t, { locks: new FakeLocks() });
+  for (const name of ['a', 'b']) server.add(`/used/${name}.gguf`, noise(100));
+  const readers = new Readers();
+  await get(server.url('/used/a.gguf'));
+  await get(server.url('/used/b.gguf'), {}, true, { readers });
+  await assert.rejects(files.delete(server.url('/used/')), { code: 'file' });
+  assert.equal((await files.list()).length, 2);
+  await readers.end();
+  assert.equal(await files.delete(server.url('/used/')), true);
   assert.equal(kept.size, 0);
 });

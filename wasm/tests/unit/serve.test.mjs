@@ -111,8 +111,8 @@ test('what needs no turn is answered while an answer is given, but not before th
 });
 
 /** What a load in a browser with a GPU gives, whose module fails in some way. */
-async function loadWith(t, webgpu, device, fault) {
-  pretend(t, { gpu: { requestAdapter: async () => ({ info: {} }) } });
+async function loadWith(t, webgpu, device, fault, requestAdapter = async () => ({ info: {} })) {
+  pretend(t, { gpu: { requestAdapter } });
   const scope = new Scope();
   const asked = [];
   const engine = { info: () => '{}', memory: () => '{}' };
@@ -122,7 +122,7 @@ async function loadWith(t, webgpu, device, fault) {
   await soon();
   if (fault) scope.fault('unhandledrejection', { reason: fault });
   await soon();
-  return { asked, error: scope.posted[0].error, posted: scope.posted.length };
+  return { scope, asked, error: scope.posted[0].error, posted: scope.posted.length };
 }
 
 test('auto goes on without a GPU that fails, in whichever way, and says why', async (t) => {
@@ -138,6 +138,19 @@ test('auto goes on without a GPU that fails, in whichever way, and says why', as
   const panic = Object.assign(failure('lost'), { panicked: true });
   const trapped = await loadWith(t, hangs, 'auto', panic);
   assert.deepEqual([trapped.asked, trapped.error], [[{ device: 'auto', gpu_failed: 'no lost' }], undefined]);
+
+  // What was left complains again, and is not asked any more.
+  const late = Object.assign(failure('lost'), { panicked: true, stack: 'at http://x/eaglet_webgpu_bg.wasm:wasm-function[7]' });
+  trapped.scope.fault('unhandledrejection', { reason: late });
+  trapped.scope.send({ id: id(1), ...load, args: { ...load.args, options: { device: 'auto' } } });
+  await soon();
+  assert.deepEqual([trapped.scope.posted.at(-1).error, trapped.asked.length], [undefined, 2]);
+  trapped.scope.fault('unhandledrejection', { reason: Object.assign(failure('internal'), { panicked: true, stack: 'at eaglet_wasm_bg.wasm' }) });
+  trapped.scope.send({ id: id(2), op: 'stats', args: null });
+  assert.equal(trapped.scope.posted.at(-1).error.code, 'internal', 'the one in use is another matter');
+
+  const shy = await loadWith(t, hangs, 'auto', undefined, () => Promise.reject(new Error('blocklisted')));
+  assert.deepEqual([shy.asked, shy.error], [[{ device: 'auto' }], undefined]);
 
   const broken = await loadWith(t, fails(failure('file')), 'auto');
   assert.deepEqual([broken.asked, broken.error.code], [[], 'file'], 'a broken file is so anywhere');

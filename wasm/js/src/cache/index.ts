@@ -40,12 +40,16 @@ export const cache = {
   async delete(url: string | URL): Promise<boolean> {
     const wanted = absolute(url);
     const mine = (candidate: string) => candidate === wanted || isWithin(candidate, folderOf(wanted));
-    let removed = false;
+    const found: (readonly [Store, string, string])[] = [];
     for (const store of await stores()) {
-      for (const { url } of (await store.list()).filter((one) => mine(one.url))) {
-        const key = await keyOf(url);
-        removed = (await ifIdle(key, () => store.delete(key), () => inUse(url))) || removed;
-      }
+      const here = (await store.list()).filter((one) => mine(one.url));
+      for (const { url } of here) found.push([store, url, await keyOf(url)]);
+    }
+    // All or nothing: the half of a model is of no use.
+    for (const [, url, key] of found) await ifIdle(key, async () => true, () => inUse(url));
+    let removed = false;
+    for (const [store, url, key] of found) {
+      removed = (await ifIdle(key, () => store.delete(key), () => inUse(url))) || removed;
     }
     return removed;
   },
@@ -65,9 +69,10 @@ function isFile(manifest: Manifest): boolean {
   return !manifest.absent && !manifest.parts;
 }
 
+/** A folder with a query is another one than without; without one, its files may have any. */
 function isWithin(candidate: string, folder: string): boolean {
   const [file, base] = [new URL(candidate), new URL(folder)];
-  return file.search === base.search && file.origin === base.origin && file.pathname.startsWith(base.pathname);
+  return (base.search === '' || file.search === base.search) && file.origin === base.origin && file.pathname.startsWith(base.pathname);
 }
 
 function inUse(url: string): never {

@@ -19,10 +19,10 @@ export class Landing {
     /** A full store is an error. */
     private readonly required: boolean,
     /** Why the file is not in the store. */
-    public note: string | undefined,
+    public why: string | undefined,
     private readonly tell: (note: string) => void = () => undefined,
   ) {
-    if (note !== undefined) tell(note);
+    if (why !== undefined) tell(why);
   }
 
   get kind(): Entry['kind'] {
@@ -43,6 +43,11 @@ export class Landing {
   /** Keeps the manifest as it is. */
   async save(manifest: Manifest): Promise<void> {
     await this.withRoom(manifest, () => this.entry.save(manifest));
+  }
+
+  /** Keeps in the manifest what is known better now, if there is room. */
+  async note(manifest: Manifest): Promise<void> {
+    await this.entry.save(manifest).catch(() => undefined);
   }
 
   /** Goes on in memory, taking along what is there; the store's room is given back. */
@@ -69,8 +74,8 @@ export class Landing {
 
   private goOn(memory: MemoryEntry, why: string): void {
     this.entry = memory;
-    this.note = `kept in memory only: ${why}`;
-    this.tell(this.note);
+    this.why = `kept in memory only: ${why}`;
+    this.tell(this.why);
   }
 
   /** The whole file; nothing can land any more. */

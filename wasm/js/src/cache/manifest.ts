@@ -14,7 +14,7 @@ export interface Manifest {
   hashes: (string | null)[];
   /**
    * The server has no such file; remembered, so that it need not be asked again. One that was
-   * refused may be given to who asks later, and is not.
+   * refused may be given to who asks later: it counts only without a network.
    */
   readonly absent?: true | 'refused';
   /** It stands for a folder that came whole: the files that it needs. */

@@ -31,7 +31,7 @@ export class ChatCompletions {
     const choice = {
       index: 0,
       message: { role: 'assistant', content: text, refusal: null },
-      logprobs: chatLogprobs(tokens),
+      logprobs: chatLogprobs(tokens, wire.logprobs !== undefined),
       finish_reason: finishReason(finish),
     } as const;
     return { ...head, object: 'chat.completion', choices: [choice], usage };

@@ -1,4 +1,4 @@
-import type { Completion, CompletionRequest, FinishReason } from '../types/chat.js';
+import type { Completion, CompletionLogprobs, CompletionRequest, FinishReason } from '../types/chat.js';
 import type { Round } from '../worker/protocol.js';
 import { generate, streamed, type Answer } from './answer.js';
 import { newId, now, plain, type Head } from './chat.js';
@@ -22,16 +22,16 @@ export async function complete(
     return streamed(connection, wire, request.signal, shape);
   }
   const { text, tokens, finish, usage } = await generate(connection, wire, request.signal);
-  return { ...piece(head, text, tokens, finishReason(finish)), usage };
+  return { ...piece(head, text, completionLogprobs(tokens, wire.logprobs !== undefined), finishReason(finish)), usage };
 }
 
 function piece(
   head: Head,
   text: string,
-  tokens: readonly Settled[],
+  logprobs: CompletionLogprobs | null,
   finish_reason: FinishReason | null,
 ): Completion {
-  const choice = { index: 0, text, logprobs: completionLogprobs(tokens), finish_reason } as const;
+  const choice = { index: 0, text, logprobs, finish_reason } as const;
   return { ...head, object: 'text_completion', choices: [choice] };
 }
 
@@ -55,7 +55,7 @@ class PieceShape {
   }
 
   private piece(text: string, tokens: readonly Settled[], finish: FinishReason | null): Completion {
-    const one = piece(this.head, text, tokens, finish);
+    const one = piece(this.head, text, completionLogprobs(tokens), finish);
     return this.withUsage ? { ...one, usage: null } : one;
   }
 }

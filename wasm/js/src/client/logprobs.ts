@@ -25,16 +25,16 @@ function isTold(token: Settled): token is Settled & Likely {
   return token.bytes !== undefined;
 }
 
-/** The log probabilities of tokens; null if none were asked for. */
-export function chatLogprobs(tokens: readonly Settled[]): Logprobs | null {
+/** The log probabilities of tokens; `asked`, where there may be none, or else null then. */
+export function chatLogprobs(tokens: readonly Settled[], asked = false): Logprobs | null {
   const content = tokens.filter(isTold).map((token) => ({ ...entry(token), top_logprobs: (token.top ?? []).map(entry) }));
-  return content.length === 0 ? null : { content, refusal: null };
+  return content.length > 0 || asked ? { content, refusal: null } : null;
 }
 
 /** The same in the shape of OpenAI's older interface. */
-export function completionLogprobs(tokens: readonly Settled[]): CompletionLogprobs | null {
+export function completionLogprobs(tokens: readonly Settled[], asked = false): CompletionLogprobs | null {
   const told = tokens.filter(isTold);
-  if (told.length === 0) return null;
+  if (told.length === 0 && !asked) return null;
   const name = ({ bytes }: Likely) => textOf(bytes, 'bytes:');
   return {
     tokens: told.map(name),

@@ -32,15 +32,20 @@ const CHANGES = 3;
 /** Fetches what `known` lacks and returns the manifest of the whole file. */
 export async function download(job: Job, known: Manifest | undefined): Promise<Manifest> {
   let from = known;
+  let reached = false;
   for (let tries = 0; ; tries++) {
     try {
       return await inRanges(job, from);
     } catch (error) {
       if (!(error instanceof Changed || (error instanceof Unranged && !from))) throw error;
       job.restarted();
-      // Servers behind one address may each have a version of their own, or garble ranges.
-      if (error instanceof Unranged || tries === CHANGES) return inOneGo(job);
       from = undefined;
+      // Servers behind one address may each have a version of their own, or garble ranges.
+      if (error instanceof Changed ? tries === CHANGES : reached) return retry(job.signal, () => job.lanes.run(() => inOneGo(job)));
+      if (error instanceof Changed) continue;
+      // Or nobody was there: then ranges are tried once more.
+      await (await request(job.url, undefined, job.signal)).close();
+      reached = true;
     }
   }
 }
@@ -69,7 +74,7 @@ async function inRanges(job: Job, known: Manifest | undefined): Promise<Manifest
     const other = known && (known.validator === null || !matches(known, answer.validator, total));
     if (answer.kind === 'beyond' || total === undefined || other) await answer.close();
     if (answer.kind === 'beyond' || other) throw new Changed();
-    if (total === undefined) return stream(job, await request(job.url, undefined, job.signal));
+    if (total === undefined) return inOneGo(job);
     const manifest = known ?? fresh(job.url, total, answer.validator);
     await job.sized(manifest);
     if (manifest.size > 0) await land(job, manifest, first, answer);
@@ -85,12 +90,10 @@ async function inRanges(job: Job, known: Manifest | undefined): Promise<Manifest
   return manifest;
 }
 
-/** Fetches the file as one stream; once, since all other ways were tried. */
-function inOneGo(job: Job): Promise<Manifest> {
-  return job.lanes.run(async () => {
-    const answer = await request(job.url, undefined, job.signal);
-    return answer.kind === 'absent' ? nothing(job, answer) : stream(job, answer);
-  });
+/** Fetches the file as one stream. */
+async function inOneGo(job: Job): Promise<Manifest> {
+  const answer = await request(job.url, undefined, job.signal);
+  return answer.kind === 'absent' ? nothing(job, answer) : stream(job, answer);
 }
 
 async function nothing(job: Job, answer: Answer): Promise<Manifest> {

@@ -102,10 +102,12 @@ function totalOf(response: Response): number | undefined {
 
 /** Asks for the size of a file whose ranges do not tell it: other origins hide that. */
 export async function sizeOf(url: string, signal: AbortSignal): Promise<number | undefined> {
+  const watch = new Watch(signal);
   // As a range, since a whole file might be compressed and its length another one.
-  const how = { method: 'HEAD', headers: { Range: 'bytes=0-' }, cache: 'no-store', signal } as const;
-  // Servers may allow other origins to get and no more.
+  const how = { method: 'HEAD', headers: { Range: 'bytes=0-' }, cache: 'no-store', signal: watch.signal } as const;
+  // Servers may allow other origins to get and no more, or never answer.
   const head = await fetch(url, how).catch(() => undefined);
+  watch.end();
   return head?.ok ? lengthOf(head) : undefined;
 }
 

@@ -49,7 +49,7 @@ export async function obtain(remote: Remote, shared: Shared): Promise<Obtained> 
     const opened = await openEntry(key, shared.mode);
     try {
       const obtained = await bring(key, remote, shared, opened, progress);
-      if (obtained.stats.stored !== 'memory') await shared.readers.add(key);
+      if (obtained.blob && obtained.stats.stored !== 'memory') await shared.readers.add(key);
       return obtained;
     } finally {
       await opened.entry.close();
@@ -69,7 +69,7 @@ async function bring(
   let manifest = mode === 'reload' ? undefined : opened.entry.manifest;
   // Another load could do without the file, and remembers for a while that there is none.
   const none = manifest?.absent && remote.optional ? manifest : undefined;
-  if (manifest?.absent && !(none && Date.now() - none.stored < ABSENT)) manifest = undefined;
+  if (manifest?.absent && !(none?.absent === true && Date.now() - none.stored < ABSENT)) manifest = undefined;
   // What broke off without a word of its size cannot be gone on with.
   if (manifest && manifest.size < 0) manifest = undefined;
   let repaired = 0;
@@ -103,11 +103,11 @@ async function bring(
       if (none && error instanceof Passing) return none;
       throw error;
     });
-    if (manifest.absent === true) await landing.save(manifest);
+    if (manifest.absent && manifest !== none) await landing.save(manifest);
   }
   const blob = manifest.absent ? undefined : await landing.finish(manifest);
   if (blob && remote.integrity !== undefined && manifest.integrity !== remote.integrity) {
-    await vouch(remote.name, blob, remote.integrity, manifest, landing, signal);
+    await vouch(key, remote.name, blob, remote.integrity, manifest, landing, signal);
   }
   progress.done(manifest.size);
   const stats = {
@@ -116,13 +116,14 @@ async function bring(
     from: !asked ? 'cache' : progress.fromCache > 0 ? 'both' : 'network',
     stored: landing.kind,
     repaired,
-    ...(landing.note === undefined ? {} : { note: landing.note }),
+    ...(landing.why === undefined ? {} : { note: landing.why }),
   } as const;
   return { blob, stats };
 }
 
 /** Verifies the hash of the whole file, once: the hashes of its chunks vouch for it later. */
 async function vouch(
+  key: string,
   name: string,
   blob: Blob,
   integrity: string,
@@ -133,12 +134,12 @@ async function vouch(
   try {
     await verify(name, blob, integrity, signal);
   } catch (error) {
-    // A wrong file must not be what the next load finds.
-    if (error instanceof IntegrityError) await landing.drop();
+    // A wrong file must not be what the next load finds; but another load may find it right.
+    if (error instanceof IntegrityError && !(await isRead(key))) await landing.drop();
     throw error;
   }
   manifest.integrity = integrity;
-  await landing.save(manifest);
+  await landing.note(manifest);
 }
 
 /** Forgets chunks that are not what they were when they were stored. */

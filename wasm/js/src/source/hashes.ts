@@ -31,6 +31,10 @@ export function checkNames(hashes: Hashes, names: readonly string[]): void {
 /** Reads an option of hashes; names in a folder are looked at when its index is here. */
 export function hashesOf(option: string, integrity: string | Hashes | undefined, wanted: readonly Wanted[]): Hashes {
   if (integrity === undefined) return {};
+  const named = typeof integrity === 'object' && Object.keys(integrity ?? {}).length > 0;
+  if (typeof integrity !== 'string' && !named) {
+    throw new InvalidRequest(`${option} is a hash, or an object of hashes by the names of files`);
+  }
   const hashes = typeof integrity === 'string' ? { '*': integrity } : integrity;
   for (const [name, hash] of Object.entries(hashes)) checkIntegrity(option, name === '*' ? 'the weights' : name, hash);
   const names = wanted.flatMap((one) => (one.kind === 'folder' ? [] : [one.name]));

@@ -9,7 +9,7 @@ import type { Progress } from '../types/load.js';
 import type { EngineStats } from '../types/stats.js';
 import type * as Wasm from '../wasm/eaglet_wasm.js';
 import { breathe, seldom } from './breathe.js';
-import { canPickAgain, pick, pickAgain, type Modules, type Picked } from './pick.js';
+import { canPickAgain, pick, pickAgain, reasonOf, type Modules, type Picked } from './pick.js';
 import type { Calls, EngineOptions, Round, WireUsage } from './protocol.js';
 import { reader } from './reader.js';
 import { submits } from './submits.js';
@@ -21,6 +21,8 @@ const CONNECTIONS = 6;
 export class Host {
   private engine: Wasm.Engine | undefined;
   private giveUp: ((trap: unknown) => void) | undefined;
+  /** Why the module with the GPU was left, if it has trapped. */
+  private left: string | undefined;
 
   constructor(private readonly modules: Modules) {}
 
@@ -34,7 +36,7 @@ export class Host {
     const readers = new Readers();
     const shared = { mode, signal: together, lanes: new Lanes(CONNECTIONS), tally: new Tally(calmly.tell), readers };
     // The module compiles while the weights come; if one fails, the others are in vain.
-    const ready = pick(this.modules, options.device);
+    const ready = pick(this.modules, options.device, this.left);
     const none = ready.then((): Part[] => []);
     const coming = [gather(model, hashes, shared), gather(head, headHashes, shared), none];
     try {
@@ -79,8 +81,13 @@ export class Host {
 
   /** Takes a trap of the module that no promise of it tells, if there is a way on. */
   trapped(reason: unknown): boolean {
-    this.giveUp?.(reason);
-    return this.giveUp !== undefined;
+    if (this.giveUp) {
+      this.giveUp(reason);
+      this.left ??= reasonOf(reason);
+      return true;
+    }
+    // One that was left may have more to complain of.
+    return this.left !== undefined && reason instanceof Error && /eaglet_webgpu/.test(reason.stack ?? '');
   }
 
   /** Runs a request to its end; when `signal` is aborted, to the end of the round or of a part of the prompt. */

@@ -25,8 +25,12 @@ export interface Picked {
 /** What may be the fault of the GPU, or of the larger module. */
 const FAULTS: ReadonlySet<ErrorCode> = new Set(['device', 'internal', 'limit', 'lost', 'memory'] as const);
 
-/** Readies the module that a device needs: the larger one only where there is a GPU to try. */
-export async function pick(modules: Modules, device: string): Promise<Picked> {
+/**
+ * Readies the module that a device needs: the larger one only where there is a GPU to try, and
+ * `auto` not after it has trapped, for the reason `trapped`.
+ */
+export async function pick(modules: Modules, device: string, trapped: string | undefined): Promise<Picked> {
+  if (device === 'auto' && trapped !== undefined) return withoutGpu(modules, trapped);
   const module = (await hasGpu(device)) ? modules.webgpu : modules.wasm;
   try {
     await module.default();
@@ -44,14 +48,23 @@ export function canPickAgain(modules: Modules, device: string, { module }: Picke
 /** The module without the GPU in place of one that failed; throws `error` if that is no way out. */
 export async function pickAgain(modules: Modules, device: string, failed: Picked, error: unknown): Promise<Picked> {
   if (!canPickAgain(modules, device, failed) || !FAULTS.has(toWire(error).code)) throw error;
-  await modules.wasm.default();
-  return { module: modules.wasm, gpuFailed: error instanceof Error ? error.message : String(error) };
+  return withoutGpu(modules, reasonOf(error));
+}
+
+async function withoutGpu({ wasm }: Modules, gpuFailed: string): Promise<Picked> {
+  await wasm.default();
+  return { module: wasm, gpuFailed };
+}
+
+/** What an error says. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function hasGpu(device: string): Promise<boolean> {
   const { gpu } = (globalThis.navigator ?? {}) as { readonly gpu?: Gpu };
   if (device === 'wasm' || !gpu) return false;
-  const adapter = await gpu.requestAdapter();
+  const adapter = await gpu.requestAdapter().catch(() => null);
   if (!adapter) return false;
   // One that the processor plays is taken by those who ask for it.
   return device === 'webgpu' || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
