@@ -1,11 +1,10 @@
 //! One answer: its tokens and text as rounds bring them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use eaglet_core::engine::{Emission, FinishReason, Sequence, Stats, Watch, Word};
 use eaglet_core::sample::{log_sum_exp, top_k};
-use eaglet_core::text::{Detokenizer, StopStrings, TextAssets, Tokenizer};
+use eaglet_core::text::{Detokenizer, StopStrings, TextAssets};
 use serde::Serialize;
 
 use crate::{Failure, Request};
@@ -63,13 +62,10 @@ pub type Listen = Box<dyn FnMut() -> Word<'static>>;
 pub struct Answer {
     eos: Vec<u32>,
     detokenizer: Detokenizer,
-    tokenizer: Arc<Tokenizer>,
     stops: StopStrings,
     stopped: bool,
     max_tokens: Option<usize>,
     logprobs: Option<usize>,
-    /// Whether there was a token.
-    begun: bool,
     /// Rows that the next tokens are drawn from, where they are wanted.
     rows: VecDeque<Vec<f32>>,
     listen: Listen,
@@ -92,12 +88,10 @@ impl Answer {
         Ok(Self {
             eos: text.tokenizer.eos_ids().to_vec(),
             detokenizer: Detokenizer::new(text.tokenizer.clone(), false),
-            tokenizer: text.tokenizer.clone(),
             stops: StopStrings::new(request.stop.clone())?,
             stopped: false,
             max_tokens: request.max_tokens,
             logprobs: request.logprobs,
-            begun: false,
             rows: VecDeque::new(),
             listen,
             step: Step::default(),
@@ -153,7 +147,11 @@ impl Answer {
 
     /// Reads one token; returns whether a stop string ends the answer with it.
     fn read(&mut self, id: u32) -> Result<bool, Failure> {
+        let row = self.logprobs.zip(self.rows.pop_front());
         let ends = self.eos.contains(&id);
+        let odds = row
+            .filter(|_| !ends)
+            .map(|(count, row)| self.odds(id, &row, count));
         let text = match ends {
             true => String::new(),
             false => self.detokenizer.push(id)?,
@@ -161,16 +159,6 @@ impl Answer {
         let released = self.stops.push(&text);
         self.stopped = released.stop.is_some();
         self.step.text += &released.text;
-        let row = self.logprobs.zip(self.rows.pop_front());
-        let odds = row.filter(|_| !ends).map(|(count, row)| {
-            let mut odds = self.odds(id, &row, count);
-            // Some tokenizers write a space before a text, which is no part of it.
-            if !self.begun && !text.starts_with(' ') && odds.chosen.bytes.starts_with(b" ") {
-                odds.chosen.bytes.remove(0);
-            }
-            odds
-        });
-        self.begun = true;
         self.step.tokens.push(Token {
             id,
             text,
@@ -180,11 +168,12 @@ impl Answer {
         Ok(self.stopped)
     }
 
+    /// How likely the next token and others were.
     fn odds(&self, id: u32, logits: &[f32], count: usize) -> Odds {
         let total = log_sum_exp(logits);
         let likely = |(id, logprob): (u32, f32)| Likely {
             // Logits may be padded: an id beyond the vocabulary stands for nothing.
-            bytes: self.tokenizer.bytes(id).unwrap_or_default(),
+            bytes: self.detokenizer.bytes(id).unwrap_or_default(),
             logprob,
         };
         let top = match count {

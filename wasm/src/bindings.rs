@@ -26,6 +26,12 @@ unsafe extern "C" {
 /// tells of the loss when that has happened.
 const LOST: &str = "Failed to map buffer";
 
+/// Which of the two modules this is.
+const MODULE: &str = match cfg!(feature = "webgpu") {
+    true => "webgpu",
+    false => "wasm",
+};
+
 /// A panic would end the module with a bare trap: it is thrown as an error with its reason.
 #[wasm_bindgen(start)]
 fn start() {
@@ -43,7 +49,7 @@ fn start() {
         };
         let error = thrown(failure);
         // Setting a property of a new object cannot fail.
-        let _ = Reflect::set(&error, &"panicked".into(), &true.into());
+        let _ = Reflect::set(&error, &"panicked".into(), &MODULE.into());
         wasm_bindgen::throw_val(error)
     }));
 }

@@ -11,7 +11,7 @@ use eaglet_core::text::TextAssets;
 use eaglet_core::verify::Verification;
 use eaglet_core::weights::{Checkpoint, Dtype, ModelFile};
 
-use crate::device::{self, Working, pace};
+use crate::device::{self, pace};
 use crate::drafting::Plan;
 use crate::info::{HeadInfo, MemoryInfo, ModelInfo};
 use crate::{Answer, Device, Failure, Info, Listen, Method, Options, Request, Step, TrainedHead};
@@ -30,7 +30,6 @@ pub struct Engine {
     head: Option<TrainedHead>,
     session: Session,
     plan: Plan,
-    working: Working,
     info: Info,
 }
 
@@ -62,6 +61,9 @@ impl Engine {
         let mut session = Session::new(target.clone(), room)?;
         let plan = Plan::new(Method::Plain, None)?;
         session.open(plain())?;
+        // With a head's cache, of which each of its drafters makes one.
+        let drafts = Plan::new(Method::Auto, head.as_ref())?;
+        drop(drafts.drafter(head.as_ref(), &target)?);
         working.prove().await?;
         if device.name == device::WASM {
             session.read_by(ROWS);
@@ -95,7 +97,6 @@ impl Engine {
             head,
             session,
             plan,
-            working,
             info,
         };
         // How long a pass takes is part of what a page is told.
@@ -149,8 +150,6 @@ impl Engine {
             };
             self.session.reconfigure(SEQUENCE, options)?;
             self.plan = plan;
-            // A head has a cache of its own.
-            self.working.prove().await?;
         }
         let emission = self.session.prompt(SEQUENCE, &ids, &mut answer).await?;
         let step = self.taken(&mut answer, &emission)?;

@@ -183,8 +183,8 @@ impl<K: Kind> Ops for CubeOps<K> {
     }
 
     fn kv_layer(&self, slots: usize, heads: Heads, dtype: DType) -> Result<KvLayer> {
-        self.note(|made| made.add_cache(heads.dim, dtype));
         let dtype = self.cache_dtype(dtype);
+        self.note(|made| made.add_cache(heads, dtype));
         self.gpu.recover();
         let bytes = slots.saturating_mul(heads.kv * heads.dim * dtype.size());
         self.gpu.check_binding(bytes)?;

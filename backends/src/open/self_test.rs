@@ -45,8 +45,8 @@ pub async fn self_test(ops: &dyn Ops, kinds: &Kinds) -> Result<()> {
     for &dtype in &kinds.weights {
         weights(ops, &reference, dtype).await?;
     }
-    for &(dim, dtype) in &kinds.caches {
-        attention(ops, &reference, dim, dtype).await?;
+    for &(heads, dtype) in &kinds.caches {
+        attention(ops, &reference, heads, dtype).await?;
     }
     choices(ops, &reference).await?;
     trees::trees(ops, &reference).await?;
@@ -152,21 +152,21 @@ async fn weights(ops: &dyn Ops, reference: &dyn Ops, dtype: Dtype) -> Result<()>
 }
 
 /// Rotation, the cache in one dtype, and attention over tables and paths.
-async fn attention(ops: &dyn Ops, reference: &dyn Ops, dim: usize, dtype: DType) -> Result<()> {
-    let heads = Heads {
-        query: 4,
-        kv: 2,
-        dim,
-    };
-    let (last, all) = attend(ops, heads, dtype, FEW).await?;
-    let what = format!("attention over {dim} dimensions with a cache in {dtype:?}");
-    let (_, known) = attend(reference, heads, dtype, FEW).await?;
+async fn attention(ops: &dyn Ops, reference: &dyn Ops, heads: Heads, dtype: DType) -> Result<()> {
+    let Heads { query, kv, dim } = heads;
+    let what = format!("attention of {query} heads on {kv} of {dim} with a cache in {dtype:?}");
     // Rounding to half precision may fall to either side of a tie.
     let tolerance = if dtype == DType::F16 { 1e-3 } else { TOLERANCE };
-    compare_within(&what, &all, &known, tolerance)?;
-    same_bits(&what, &last[0], &last[1])?;
-    let (_, alone) = attend(ops, heads, dtype, 1).await?;
-    same_bits(&what, &alone, &all[..alone.len()])
+    // Models norm queries and keys, or do not.
+    for norms in [false, true] {
+        let (last, all) = attend(ops, heads, norms, dtype, FEW).await?;
+        let (_, known) = attend(reference, heads, norms, dtype, FEW).await?;
+        compare_within(&what, &all, &known, tolerance)?;
+        same_bits(&what, &last[0], &last[1])?;
+        let (_, alone) = attend(ops, heads, norms, dtype, 1).await?;
+        same_bits(&what, &alone, &all[..alone.len()])?;
+    }
+    Ok(())
 }
 
 /// Fills a cache with a text, then runs some rows that branch off it. Returns the text's last
@@ -174,6 +174,7 @@ async fn attention(ops: &dyn Ops, reference: &dyn Ops, dim: usize, dtype: DType)
 async fn attend(
     ops: &dyn Ops,
     heads: Heads,
+    normed: bool,
     dtype: DType,
     branches: usize,
 ) -> Result<([Vec<f32>; 2], Vec<f32>)> {
@@ -190,7 +191,7 @@ async fn attend(
     let width = (heads.query + 2 * heads.kv) * heads.dim;
     let mut cache: KvLayer = ops.kv_layer(POSITIONS + FEW, heads, dtype)?;
     let mut pass = async |qkv: Tensor<2>, rows: &Rows<'_>| {
-        let norms = Some(&norms);
+        let norms = normed.then_some(&norms);
         let queries = ops.rotate_and_cache(qkv, heads, &rotary, norms, &mut cache, rows)?;
         on.read(ops.path_attention(&queries, heads, &cache, rows)?)
             .await
@@ -372,9 +373,9 @@ mod tests {
         for dtype in [Dtype::F32, Dtype::F16] {
             pollster::block_on(weights(&cpu, &reference, dtype)).unwrap();
         }
-        for (dim, dtype) in Kinds::all().caches {
+        for (heads, dtype) in Kinds::all().caches {
             if dtype == DType::F32 {
-                pollster::block_on(attention(&cpu, &reference, dim, dtype)).unwrap();
+                pollster::block_on(attention(&cpu, &reference, heads, dtype)).unwrap();
             }
         }
         pollster::block_on(oddities(&cpu)).unwrap();

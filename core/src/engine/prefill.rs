@@ -35,8 +35,10 @@ impl Session {
         self.check_prompt(prompt)?;
         let emission = self.take_in(index, prompt, watch).await;
         if emission.is_err() {
-            // Nothing waits for a round: the text is what the cache holds, no more.
+            // Devices tell late of what they could not do: nothing of it is kept.
             let sequence = &mut self.sequences[index];
+            let dropped = sequence.table.truncate(sequence.stats.reused_tokens);
+            self.pool.release(dropped.into_iter());
             sequence.tokens.truncate(sequence.table.len());
         }
         debug_assert!(self.check_integrity().is_ok());

@@ -47,6 +47,20 @@ impl Detokenizer {
         Ok(text)
     }
 
+    /// The bytes that an id would bring to the text if it were the next one: it may be a part
+    /// of a character. Of a special token they are its name.
+    ///
+    /// # Errors
+    /// The id is not in the vocabulary.
+    pub fn bytes(&self, id: u32) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.tokenizer.append_bytes(id, true, &mut bytes)?;
+        if !self.started {
+            self.tokenizer.spelling().strip_start(&mut bytes);
+        }
+        Ok(bytes)
+    }
+
     /// Ends the text: U+FFFD if it stopped within a character, else nothing.
     pub fn finish(self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()

@@ -108,14 +108,6 @@ impl Tokenizer {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The bytes that a token stands for wherever it stands in a text, which may be a part of
-    /// a character; of a special token, its text.
-    pub fn bytes(&self, id: u32) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.append_bytes(id, true, &mut bytes)?;
-        Ok(bytes)
-    }
-
     /// Number of ids, added tokens included: every id is below it. A model's output
     /// may be padded beyond.
     pub fn vocab_size(&self) -> usize {

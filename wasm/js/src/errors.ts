@@ -131,9 +131,9 @@ const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'lost', 'memory', 'network', 'no_webgpu', 'quota', 'unloaded', 'unsupported',
 ]);
 
-/** Whether the wasm module has panicked: it threw this in the middle of its work. */
-export function panicked(thrown: unknown): boolean {
-  return typeof thrown === 'object' && thrown !== null && (thrown as { panicked?: unknown }).panicked === true;
+/** The wasm module that has panicked, if one has: it threw this in the middle of its work. */
+export function panicked(thrown: unknown): 'wasm' | 'webgpu' | undefined {
+  return typeof thrown === 'object' && thrown !== null ? (thrown as { panicked?: 'wasm' | 'webgpu' }).panicked : undefined;
 }
 
 /** Reads whatever was thrown: our errors, those of the wasm module, the platform's. */

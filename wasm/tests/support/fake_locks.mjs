@@ -43,9 +43,10 @@ export class FakeLocks {
   }
 }
 
+const original = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+
 /** Gives this process a navigator with `fields` until the test ends. */
 export function pretend(t, fields) {
-  const original = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
   t.after(() => Object.defineProperty(globalThis, 'navigator', original ?? { value: undefined, configurable: true }));
   Object.defineProperty(globalThis, 'navigator', { value: fields, configurable: true });
 }

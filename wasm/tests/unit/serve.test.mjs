@@ -135,17 +135,20 @@ test('auto goes on without a GPU that fails, in whichever way, and says why', as
   const missing = { default: async () => { throw new TypeError('404'); } };
   assert.deepEqual((await loadWith(t, missing, 'auto')).asked, [{ device: 'auto', gpu_failed: '404' }]);
   const hangs = { Engine: { load: () => new Promise(() => {}) } };
-  const panic = Object.assign(failure('lost'), { panicked: true });
+  const panic = Object.assign(failure('lost'), { panicked: 'webgpu' });
   const trapped = await loadWith(t, hangs, 'auto', panic);
   assert.deepEqual([trapped.asked, trapped.error], [[{ device: 'auto', gpu_failed: 'no lost' }], undefined]);
 
   // What was left complains again, and is not asked any more.
-  const late = Object.assign(failure('lost'), { panicked: true, stack: 'at http://x/eaglet_webgpu_bg.wasm:wasm-function[7]' });
-  trapped.scope.fault('unhandledrejection', { reason: late });
+  const late = Object.assign(new WebAssembly.RuntimeError('unreachable'), { stack: 'at http://x/eaglet_webgpu_bg.wasm:wasm-function[7]' });
+  for (const reason of [late, panic]) trapped.scope.fault('unhandledrejection', { reason });
   trapped.scope.send({ id: id(1), ...load, args: { ...load.args, options: { device: 'auto' } } });
   await soon();
   assert.deepEqual([trapped.scope.posted.at(-1).error, trapped.asked.length], [undefined, 2]);
-  trapped.scope.fault('unhandledrejection', { reason: Object.assign(failure('internal'), { panicked: true, stack: 'at eaglet_wasm_bg.wasm' }) });
+  trapped.scope.send({ id: id(3), ...load, args: { ...load.args, options: { device: 'webgpu' } } });
+  await soon();
+  assert.match(trapped.scope.posted.at(-1).error.message, /crashed in this worker \(no lost\): load the model in a new one/);
+  trapped.scope.fault('unhandledrejection', { reason: Object.assign(failure('internal'), { panicked: 'wasm' }) });
   trapped.scope.send({ id: id(2), op: 'stats', args: null });
   assert.equal(trapped.scope.posted.at(-1).error.code, 'internal', 'the one in use is another matter');
 
@@ -158,4 +161,17 @@ test('auto goes on without a GPU that fails, in whichever way, and says why', as
   assert.deepEqual([wanted.asked, wanted.error.code], [[], 'lost'], 'it was asked for');
   const wantedTrap = await loadWith(t, hangs, 'webgpu', panic);
   assert.deepEqual([wantedTrap.asked, wantedTrap.error.code, wantedTrap.posted], [[], 'lost', 1]);
+});
+
+test('an abort while the engine is made leaves none', async () => {
+  const scope = new Scope();
+  let made, freed = 0;
+  const engine = { info: () => '{}', memory: () => '{}', free: () => freed++ };
+  serve(scope, { wasm: { default: async () => {}, Engine: { load: () => new Promise((go) => (made = () => go(engine))) } } });
+  scope.send({ id: id(0), ...load });
+  await soon();
+  scope.send({ id: id(0), cancel: true });
+  made();
+  await soon();
+  assert.deepEqual([scope.posted.length, scope.posted[0].error.code, freed], [1, 'aborted', 1]);
 });

@@ -1,6 +1,7 @@
 //! What there may be many kinds of, each with kernels of its own.
 
 use burn::tensor::DType;
+use eaglet_core::ops::Heads;
 use eaglet_core::weights::Dtype;
 
 /// Dimensions of a head: fewer than a workgroup has invocations, as many, more.
@@ -11,14 +12,15 @@ const DIMS: [usize; 3] = [16, 64, 128];
 pub struct Kinds {
     /// How weights are stored.
     pub weights: Vec<Dtype>,
-    /// Dimensions of a head, and how keys and values are stored.
-    pub caches: Vec<(usize, DType)>,
+    /// The heads that share a cache, and how keys and values are stored.
+    pub caches: Vec<(Heads, DType)>,
 }
 
 impl Kinds {
-    /// All weights, and caches of common models.
+    /// All weights, and caches of heads of common sizes.
     pub fn all() -> Self {
-        let stored = |dim| [DType::F32, DType::F16].map(|dtype| (dim, dtype));
+        let (query, kv) = (4, 2);
+        let stored = |dim| [DType::F32, DType::F16].map(|dtype| (Heads { query, kv, dim }, dtype));
         Self {
             weights: Dtype::ALL.to_vec(),
             caches: DIMS.into_iter().flat_map(stored).collect(),
@@ -33,9 +35,9 @@ impl Kinds {
     }
 
     /// Takes note of a cache.
-    pub fn add_cache(&mut self, dim: usize, dtype: DType) {
-        if !self.caches.contains(&(dim, dtype)) {
-            self.caches.push((dim, dtype));
+    pub fn add_cache(&mut self, heads: Heads, dtype: DType) {
+        if !self.caches.contains(&(heads, dtype)) {
+            self.caches.push((heads, dtype));
         }
     }
 
@@ -45,7 +47,7 @@ impl Kinds {
         other
             .caches
             .iter()
-            .for_each(|&(dim, d)| self.add_cache(dim, d));
+            .for_each(|&(heads, d)| self.add_cache(heads, d));
     }
 
     /// Those that are not in `known`.
@@ -68,22 +70,26 @@ mod tests {
 
     #[test]
     fn what_is_known_is_left_out() {
+        let heads = Heads {
+            query: 9,
+            kv: 3,
+            dim: 64,
+        };
         let mut made = Kinds::default();
         assert!(made.is_empty());
         for _ in 0..2 {
             made.add_weights(Dtype::Q4);
             made.add_weights(Dtype::Q8);
-            made.add_cache(64, DType::F16);
+            made.add_cache(heads, DType::F16);
         }
         assert_eq!((made.weights.len(), made.caches.len()), (2, 1));
         let mut known = Kinds::default();
         known.add_weights(Dtype::Q8);
-        known.add_cache(64, DType::F32);
+        known.add_cache(heads, DType::F32);
         let lacking = made.clone().without(&known);
         assert_eq!(lacking.weights, [Dtype::Q4]);
-        assert_eq!(lacking.caches, [(64, DType::F16)]);
+        assert_eq!(lacking.caches, [(heads, DType::F16)]);
         known.add(&lacking);
         assert!(made.without(&known).is_empty());
-        assert!(known.without(&Kinds::all()).is_empty());
     }
 }

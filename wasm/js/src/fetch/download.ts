@@ -41,7 +41,7 @@ export async function download(job: Job, known: Manifest | undefined): Promise<M
       job.restarted();
       from = undefined;
       // Servers behind one address may each have a version of their own, or garble ranges.
-      if (error instanceof Changed ? tries === CHANGES : reached) return retry(job.signal, () => job.lanes.run(() => inOneGo(job)));
+      if (error instanceof Changed ? tries >= CHANGES : reached) return retry(job.signal, () => job.lanes.run(() => inOneGo(job)));
       if (error instanceof Changed) continue;
       // Or nobody was there: then ranges are tried once more.
       await (await request(job.url, undefined, job.signal)).close();

@@ -103,7 +103,7 @@ async function bring(
       if (none && error instanceof Passing) return none;
       throw error;
     });
-    if (manifest.absent && manifest !== none) await landing.save(manifest);
+    if (manifest.absent && manifest !== none) await landing.note(manifest);
   }
   const blob = manifest.absent ? undefined : await landing.finish(manifest);
   if (blob && remote.integrity !== undefined && manifest.integrity !== remote.integrity) {

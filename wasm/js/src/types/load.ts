@@ -32,7 +32,10 @@ export type CacheMode = boolean | 'require' | 'reload';
 
 /** A step of loading. */
 export interface Progress {
-  /** `fetch`: bytes from the cache or the network; `load`: weights packed for the device. */
+  /**
+   * `fetch`: bytes from the cache or the network; `load`: weights packed for the device, after
+   * the last of which a GPU takes seconds to prove itself.
+   */
   readonly stage: 'fetch' | 'load';
   /** Bytes done. */
   readonly loaded: number;

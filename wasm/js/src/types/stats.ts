@@ -15,7 +15,7 @@ export interface ModelInfo {
 export interface DeviceCandidate {
   readonly name: string;
   readonly ok: boolean;
-  /** Measured, where the self-test passed. */
+  /** Measured on the device that was taken, else told from the model's first layers. */
   readonly seconds_per_pass?: number;
   /** Why it was not taken. */
   readonly reason?: string;

@@ -1,5 +1,5 @@
 import { Readers } from '../cache/locks.js';
-import { Aborted, EagletError } from '../errors.js';
+import { Aborted, EagletError, panicked } from '../errors.js';
 import { all, Lanes } from '../fetch/lanes.js';
 import { linked } from '../fetch/linked.js';
 import { Tally } from '../fetch/tally.js';
@@ -48,6 +48,10 @@ export class Host {
         calmly.tell({ stage: 'load', loaded, total, cached: 0 }),
       );
       calmly.flush();
+      if (signal.aborted) {
+        await this.unload();
+        throw new Aborted();
+      }
       return { stats: await this.stats(), files: [...weights, ...drafts].map((part) => part.stats) };
     } finally {
       await readers.end();
@@ -87,7 +91,8 @@ export class Host {
       return true;
     }
     // One that was left may have more to complain of.
-    return this.left !== undefined && reason instanceof Error && /eaglet_webgpu/.test(reason.stack ?? '');
+    const named = panicked(reason) === 'webgpu' || (reason instanceof Error && /eaglet_webgpu/.test(reason.stack ?? ''));
+    return this.left !== undefined && named;
   }
 
   /** Runs a request to its end; when `signal` is aborted, to the end of the round or of a part of the prompt. */

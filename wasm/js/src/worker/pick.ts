@@ -1,4 +1,4 @@
-import { toWire, type ErrorCode } from '../errors.js';
+import { EagletError, toWire, type ErrorCode } from '../errors.js';
 import type * as Wasm from '../wasm/eaglet_wasm.js';
 
 /** The engine twice: for the processor, and for the GPU as well, which is larger. */
@@ -30,7 +30,10 @@ const FAULTS: ReadonlySet<ErrorCode> = new Set(['device', 'internal', 'limit', '
  * `auto` not after it has trapped, for the reason `trapped`.
  */
 export async function pick(modules: Modules, device: string, trapped: string | undefined): Promise<Picked> {
-  if (device === 'auto' && trapped !== undefined) return withoutGpu(modules, trapped);
+  if (trapped !== undefined && device === 'auto') return withoutGpu(modules, trapped);
+  if (trapped !== undefined && device === 'webgpu') {
+    throw new EagletError('internal', `WebGPU has crashed in this worker (${trapped}): load the model in a new one`);
+  }
   const module = (await hasGpu(device)) ? modules.webgpu : modules.wasm;
   try {
     await module.default();
