@@ -23,7 +23,7 @@ function serve(how, content = bytes) {
   return { path, how: server.add(path, content, how), url: server.url(path) };
 }
 
-async function fetchInto(entry, url, { known, signal = new AbortController().signal, optional = false, required = false } = {}) {
+async function fetchInto(entry, url, { known, signal = new AbortController().signal, optional = false, required = false, note = () => {} } = {}) {
   const landing = new Landing(entry, required, undefined);
   let loaded = 0;
   const job = {
@@ -31,6 +31,7 @@ async function fetchInto(entry, url, { known, signal = new AbortController().sig
     moved: (count) => (loaded += count),
     sized: async () => {},
     restarted: () => (loaded = 0),
+    note,
   };
   const manifest = await download(job, known);
   const blob = manifest.absent ? undefined : await landing.finish(manifest);
@@ -182,7 +183,13 @@ test('a server that is not there is a network error that says what to look at', 
   const nobody = await startServer();
   const url = nobody.url('/a.gguf');
   await nobody.close();
-  await assert.rejects(fetchInto(new FakeEntry(), url), (error) => error.code === 'network' && /is the server up/.test(error.message));
+  const begun = performance.now();
+  const told = [];
+  const note = (words) => told.push([words, performance.now() - begun]);
+  await assert.rejects(fetchInto(new FakeEntry(), url, { note }), (error) => error.code === 'network' && /is the server up/.test(error.message));
+  assert.equal(told.length, 3);
+  assert.match(told[0][0], /is the server up.*: trying again$/);
+  assert.ok(told[0][1] < 1000, 'a person hears of it at once');
 });
 
 test('an etag that is weak by turns is the same version', async () => {

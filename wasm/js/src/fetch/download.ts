@@ -21,6 +21,8 @@ export interface Job {
   readonly sized: (manifest: Manifest) => Promise<void>;
   /** All that came is worthless. */
   readonly restarted: () => void;
+  /** Something that a person should know. */
+  readonly note: (words: string) => void;
 }
 
 /** The server's file is no longer the one that was begun. */
@@ -81,7 +83,9 @@ async function inRanges(job: Job, known: Manifest | undefined): Promise<Manifest
     else await answer.close();
     return manifest;
   };
-  const manifest = await retry(job.signal, () => job.lanes.run(begin)).catch((error: unknown) => {
+  // Browsers do not say whether a server is away for a moment or refuses this page for good.
+  const again = ({ message }: Passing) => job.note(`${message}: trying again`);
+  const manifest = await retry(job.signal, () => job.lanes.run(begin), again).catch((error: unknown) => {
     throw ranged && error instanceof Broken ? new Unranged(error.message) : error;
   });
   const { signal, abort, unlink } = linked(job.signal);

@@ -90,6 +90,7 @@ async function bring(
       ...{ url: remote.url, optional: remote.optional, landing, lanes, signal },
       moved: (bytes) => progress.moved(bytes),
       restarted: () => progress.restart(),
+      note: (words) => progress.note(words),
       sized: async (of) => {
         progress.size(of.size);
         // What is written over makes room for what comes in its place.

@@ -10,13 +10,18 @@ export class Passing extends EagletError {
 /** Waits between tries, in milliseconds. */
 const WAITS = [250, 1000, 4000];
 
-/** Tries `task` again while it fails with `Passing`. */
-export async function retry<T>(signal: AbortSignal, task: () => Promise<T>): Promise<T> {
+/** Tries `task` again while it fails with `Passing`; `again` hears why, before the wait. */
+export async function retry<T>(
+  signal: AbortSignal,
+  task: () => Promise<T>,
+  again: (why: Passing) => void = () => undefined,
+): Promise<T> {
   for (const wait of WAITS) {
     try {
       return await task();
     } catch (error) {
       if (!(error instanceof Passing)) throw error;
+      again(error);
     }
     await pause(wait, signal);
   }
