@@ -200,6 +200,30 @@ fn whatever_is_foretold_changes_no_token() {
 }
 
 #[test]
+fn a_long_prompt_is_waited_for_every_fourth_pass() {
+    let _alone = ALONE.lock().unwrap();
+    for gpu in gpus() {
+        let target = Tiny::new("llama", 2).load_on(&gpu.ops, Dtype::Q4);
+        let prompt: Vec<u32> = (1..=20).collect();
+        let read_by = |rows| {
+            let mut session = session(&target, 1);
+            session.read_by(rows);
+            let plain = options(&Sampling::default(), 1, Box::new(Plain));
+            session.open(plain).unwrap();
+            let before = gpu.ops.counters();
+            let mut watch = |_: usize, _| false;
+            let emission = pollster::block_on(session.prompt(0, &prompt, &mut watch)).unwrap();
+            let readbacks = (gpu.ops.counters() - before).readbacks;
+            (readbacks, emission.tokens)
+        };
+        // The first token is one; of ten passes the fifth and the ninth are held back.
+        let (once, tokens) = read_by(20);
+        assert_eq!((once, read_by(5)), (1, (1, tokens.clone())), "{}", gpu.name);
+        assert_eq!(read_by(2), (3, tokens), "{}", gpu.name);
+    }
+}
+
+#[test]
 fn a_pass_that_is_repeated_is_counted_as_if_it_were_run() {
     let _alone = ALONE.lock().unwrap();
     for gpu in gpus() {

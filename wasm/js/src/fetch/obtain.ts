@@ -107,12 +107,20 @@ async function bring(
     if (manifest.absent && manifest !== none) await landing.note(manifest);
   }
   const blob = manifest.absent ? undefined : await landing.finish(manifest);
-  if (blob && remote.integrity !== undefined && manifest.integrity !== remote.integrity) {
-    await vouch(key, remote.name, blob, remote.integrity, manifest, landing, signal);
+  const { name, integrity } = remote;
+  // Once: later the hashes of its chunks vouch for the whole file.
+  if (blob && integrity !== undefined && manifest.integrity !== integrity) {
+    await verify(name, blob, integrity, signal).catch(async (error: unknown) => {
+      // A wrong file must not be what the next load finds; but another load may find it right.
+      if (error instanceof IntegrityError && !(await isRead(key))) await landing.drop();
+      throw error;
+    });
+    manifest.integrity = integrity;
+    await landing.note(manifest);
   }
   progress.done(manifest.size);
   const stats = {
-    name: remote.name,
+    name,
     bytes: manifest.size,
     from: !asked ? 'cache' : progress.fromCache > 0 ? 'both' : 'network',
     stored: landing.kind,
@@ -120,27 +128,6 @@ async function bring(
     ...(landing.why === undefined ? {} : { note: landing.why }),
   } as const;
   return { blob, stats };
-}
-
-/** Verifies the hash of the whole file, once: the hashes of its chunks vouch for it later. */
-async function vouch(
-  key: string,
-  name: string,
-  blob: Blob,
-  integrity: string,
-  manifest: Manifest,
-  landing: Landing,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await verify(name, blob, integrity, signal);
-  } catch (error) {
-    // A wrong file must not be what the next load finds; but another load may find it right.
-    if (error instanceof IntegrityError && !(await isRead(key))) await landing.drop();
-    throw error;
-  }
-  manifest.integrity = integrity;
-  await landing.note(manifest);
 }
 
 /** Forgets chunks that are not what they were when they were stored. */

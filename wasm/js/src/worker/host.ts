@@ -77,6 +77,8 @@ export class Host {
       return await Promise.race([make(picked), trap]);
     } catch (error) {
       this.giveUp = undefined;
+      const trapped = panicked(error) !== undefined || error instanceof WebAssembly.RuntimeError;
+      if (trapped && picked.module === this.modules.webgpu) this.left ??= reasonOf(error);
       return make(await pickAgain(this.modules, options.device, picked, error));
     } finally {
       this.giveUp = undefined;
@@ -85,11 +87,8 @@ export class Host {
 
   /** Takes a trap of the module that no promise of it tells, if there is a way on. */
   trapped(reason: unknown): boolean {
-    if (this.giveUp) {
-      this.giveUp(reason);
-      this.left ??= reasonOf(reason);
-      return true;
-    }
+    this.giveUp?.(reason);
+    if (this.giveUp) return true;
     // One that was left may have more to complain of.
     const named = panicked(reason) === 'webgpu' || (reason instanceof Error && /eaglet_webgpu/.test(reason.stack ?? ''));
     return this.left !== undefined && named;
